@@ -1,0 +1,63 @@
+"""`@module`: a frozen dataclass that is a pytree. Fields are traced unless they are declared `static()`."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any, TypeVar, dataclass_transform
+
+import jax
+import jax.numpy as jnp
+
+_T = TypeVar("_T")
+
+
+def static(*, default: Any = dataclasses.MISSING) -> Any:
+    """A field that is compiled in: two values of it are two programs. Its values are hashable."""
+    return dataclasses.field(default=default, metadata={"static": True})
+
+
+def step_size(*, default: Any = dataclasses.MISSING) -> Any:
+    """A traced field that is a positive number or a schedule: a pytree called with the round t."""
+    return dataclasses.field(default=default, metadata={"step_size": True})
+
+
+@dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(static, step_size, dataclasses.field))
+def module(cls: type[_T]) -> type[_T]:
+    """Make `cls` a frozen dataclass and a pytree.
+
+    >>> @module
+    ... class Gossip:
+    ...     consensus_lr: float
+    ...     steps: int = static(default=1)
+    >>> jax.tree.leaves(Gossip(0.5, steps=3))
+    [0.5]
+    """
+    cls = dataclasses.dataclass(frozen=True, eq=False)(cls)
+    fields = dataclasses.fields(cls)  # type: ignore[arg-type]
+    traced = [f.name for f in fields if not f.metadata.get("static")]
+    compiled_in = [f.name for f in fields if f.metadata.get("static")]
+
+    def flatten(obj):
+        return [getattr(obj, name) for name in traced], tuple(getattr(obj, name) for name in compiled_in)
+
+    def flatten_with_keys(obj):
+        children, aux = flatten(obj)
+        return list(zip(map(jax.tree_util.GetAttrKey, traced), children, strict=True)), aux
+
+    def unflatten(aux, children):
+        return cls(**dict(zip(traced, children, strict=True)), **dict(zip(compiled_in, aux, strict=True)))
+
+    # Not register_dataclass: to it the structures of two classes with equal fields are equal (jax 0.10 to 0.12), and a
+    # cache of compiled programs then now and then answers with the program of the wrong class.
+    jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
+    return cls
+
+
+def step_sizes(obj: Any) -> Iterator[tuple[str, Any]]:
+    """The names and values of the fields of `obj` that are step sizes."""
+    return ((f.name, getattr(obj, f.name)) for f in dataclasses.fields(obj) if f.metadata.get("step_size"))
+
+
+def at_round(obj: _T, t: Any, dtype: Any) -> _T:
+    """`obj` with every schedule among its step sizes replaced by its value at round `t`, as a scalar of `dtype`."""
+    values = {name: jnp.asarray(lr(t), dtype) for name, lr in step_sizes(obj) if callable(lr)}
+    return dataclasses.replace(obj, **values) if values else obj  # type: ignore[type-var]

@@ -1,0 +1,87 @@
+"""DIANA: compressed differences of gradients."""
+
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxdec import checks, memory
+from jaxdec._module import module, static, step_size
+from jaxdec.compressors import require_unbiased
+from jaxdec.server import broadcast, count, share, working
+from jaxdec.types import Cost, ScalarLike, StepSize
+
+
+class State(NamedTuple):
+    x: Float[Array, "1 d"]  # the server's model
+    v: Float[Array, "1 d"]  # its momentum
+    up: memory.Memory  # of the clients' gradients
+
+
+@module
+class DIANA:
+    r"""DIANA: clients send the compressed difference of their gradient to a memory, which learns the gradient.
+
+    With S the clients that take part, each with probability p, and C the `compressor`, a draw for each::
+
+        D_i = C(g_i(x) - h_i),                          i in S
+        ghat = (1/pn) Σ_{i in S} (h_i + D_i)            memories = "n"
+        ghat = hbar + (1/pn) Σ_{i in S} D_i             memories = "one";  hbar = hbar + (alpha/pn) Σ_{i in S} D_i
+        h_i = h_i + alpha D_i,                          i in S
+        v = momentum v + ghat
+        x = x - lr v
+
+    Symbols: x and v are `x` and `v`, (1, d) each; h (n, d) and hbar (1, d) are in `up`; gamma is `lr`. `memories` says
+    whether the server keeps all h_i or their mean alone, the same where everybody takes part ("PP1" and "PP2").
+    alpha=None is 1/(2(omega + 1)), and 0 without compression.
+    Cost per round: one minibatch gradient and one compressed d-vector up for each client that takes part; the model
+    down, uncompressed.
+    Network: a server, `networks.server(n)`.
+    Guarantee: at the minimizer h_i = ∇f_i(x*) makes all messages zero, so that with exact gradients and everybody
+    present it converges to it, however different the f_i, where `QSGD` stalls. With absent clients memories = "n"
+    leaves (1/pn) Σ_S ∇f_i(x*), which is not zero; under memories = "one" hbar = mean h / p, and ghat is unbiased at
+    the minimizer alone. With alpha = 0 and start = "zero" it is `QSGD`.
+    Reference: Mishchenko, Gorbunov, Takáč, Richtárik (2019), arXiv:1901.09269; both kinds of partial participation
+    after Philippenko, Dieuleveut (2020), arXiv:2006.14591.
+    Deviations: start=None takes the first gradients for h where everybody takes part, and zero otherwise, as the code
+    of arXiv:2102.12528 does; that code does not count the vectors sent for it, which are counted here.
+
+    >>> from jaxdec import compressors, networks, problems, run
+    >>> algorithm = DIANA(lr=0.1, compressor=compressors.Quantization(levels=1))
+    >>> result = run(algorithm, problems.quadratic(8, 3), networks.server(8), rounds=400)
+    >>> bool(result.metrics["distance"][-1] < 1e-5)
+    True
+    """
+
+    requires: ClassVar[str] = "server"
+    partial: ClassVar[bool] = True
+    lr: StepSize = step_size()
+    compressor: Any
+    alpha: Any = None
+    momentum: ScalarLike = 0.0
+    memories: memory.Memories = static(default="n")
+    start: memory.Start = static(default=None)
+
+    def check(self) -> None:
+        require_unbiased(self.compressor, "DIANA")
+        checks.fraction("DIANA.momentum", self.momentum)
+        memory.check("DIANA", self)
+
+    def advise(self, problem) -> None:
+        memory.advise("DIANA.alpha", self.alpha, self.compressor, problem.blocks)
+
+    def init(self, problem, x0, r):
+        alpha = memory.rate(self.alpha, self.compressor, problem.blocks)
+        x, (up, sent) = jnp.mean(x0, axis=0, keepdims=True), memory.start(problem, x0, alpha, r, self.start)
+        return State(x, jnp.zeros_like(x), up), Cost(vectors=sent)
+
+    def step(self, problem, s, r):
+        clients, (key_up, _) = working(problem, r), jax.random.split(r.key)
+        alpha = memory.rate(self.alpha, self.compressor, problem.blocks)
+        g = clients.grad(jnp.broadcast_to(s.x, (count(r), problem.d)), clients.sample(r.key_data, r.t))
+        ghat, up, bits = memory.aggregate(self.compressor, key_up, g, s.up, alpha, r, problem, self.memories)
+        v = self.momentum * s.v + ghat
+        x = s.x - self.lr * v
+        down = broadcast(32 * problem.d, r)
+        return State(x, v, up), Cost(share(r) * clients.batch_size, share(r), bits, down)

@@ -1,0 +1,137 @@
+"""Ghost and Artemis-ND: compressed steps for the clients, exact ones for the server. Negative controls."""
+
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxdec import memory
+from jaxdec._module import module, static, step_size
+from jaxdec.compressors import require_unbiased
+from jaxdec.server import broadcast
+from jaxdec.types import Cost, StepSize
+
+
+class State(NamedTuple):
+    x: Float[Array, "1 d"]  # the server's model, exact
+    xhat: Float[Array, "1 d"]  # the clients' model
+    up: memory.Memory  # of the clients' gradients
+
+
+@module
+class Ghost:
+    r"""Ghost: the clients' model is one compressed step from the server's exact model. A device of the analysis.
+
+    With ghat as in `DIANA`, of gradients at xhat, and C_dwn the `down_compressor`::
+
+        xhat = x - lr C_dwn(ghat)
+        x = x - lr ghat
+
+    It is no method, since the clients would need the exact x to step from: the downlink is counted as if they had it.
+
+    Symbols: w is `x`, w_hat is `xhat`, (1, d) each; h (n, d) is in `up`; gamma is `lr`. `memories`, `alpha` and
+    `start` as in `DIANA`.
+    Cost per round: one minibatch gradient and one compressed d-vector up per client, one compressed d-vector down.
+    Network: a server, `networks.server(n)`, with everybody present.
+    Guarantee: E xhat = x. Without compression of the downlink it is `DIANA`.
+    Reference: Philippenko, Dieuleveut (2021), arXiv:2102.12528.
+    Deviations: the authors' code sets x to the mean of the clients' models.
+
+    >>> from jaxdec import compressors, networks, problems, run
+    >>> C = compressors.Quantization(levels=1)
+    >>> algorithm = Ghost(lr=0.1, compressor=C, down_compressor=C)
+    >>> result = run(algorithm, problems.quadratic(8, 3), networks.server(8), rounds=400)
+    >>> bool(result.metrics["distance"][-1] < 1e-5)
+    True
+    """
+
+    requires: ClassVar[str] = "server"
+    partial: ClassVar[bool] = False
+    lr: StepSize = step_size()
+    compressor: Any
+    down_compressor: Any
+    alpha: Any = None
+    memories: memory.Memories = static(default="n")
+    start: memory.Start = static(default=None)
+
+    def check(self) -> None:
+        for compressor in (self.compressor, self.down_compressor):
+            require_unbiased(compressor, "Ghost")
+        memory.check("Ghost", self)
+
+    def advise(self, problem) -> None:
+        memory.advise("Ghost.alpha", self.alpha, self.compressor, problem.blocks)
+
+    def init(self, problem, x0, r):
+        alpha = memory.rate(self.alpha, self.compressor, problem.blocks)
+        x, (up, sent) = jnp.mean(x0, axis=0, keepdims=True), memory.start(problem, x0, alpha, r, self.start)
+        return State(x, x, up), Cost(vectors=sent)
+
+    def step(self, problem, s, r):
+        key_up, key_down = jax.random.split(r.key)
+        alpha = memory.rate(self.alpha, self.compressor, problem.blocks)
+        g = problem.grad(jnp.broadcast_to(s.xhat, (problem.n, problem.d)), problem.sample(r.key_data, r.t))
+        ghat, up, bits = memory.aggregate(self.compressor, key_up, g, s.up, alpha, r, problem, self.memories)
+        c = self.down_compressor(key_down, ghat, problem.blocks)
+        xhat = s.x - self.lr * c.value
+        x = s.x - self.lr * ghat
+        return State(x, xhat, up), Cost(problem.batch_size, 1, bits, broadcast(c.mean_bits, r))
+
+
+@module
+class ArtemisND:
+    r"""Artemis-ND, "no degradation": the server steps exactly and the clients by its compressed step, uncorrected.
+
+    With ghat as in `DIANA`, of gradients at xhat, and C_dwn the `down_compressor`::
+
+        xhat = xhat - lr C_dwn(ghat)
+        x = x - lr ghat
+
+    Symbols: w is `x`, w_hat is `xhat`, (1, d) each; h (n, d) is in `up`; gamma is `lr`. `memories`, `alpha` and
+    `start` as in `DIANA`.
+    Cost per round: one minibatch gradient and one compressed d-vector up per client, one compressed d-vector down.
+    Network: a server, `networks.server(n)`, with everybody present.
+    Guarantee: none: xhat - x is a random walk that nothing pulls back, and x drifts off while xhat is Artemis's model.
+    Without compression of the downlink it is `DIANA`.
+    Reference: Philippenko, Dieuleveut (2021), arXiv:2102.12528, one of the negative controls of its experiments.
+
+    >>> from jaxdec import compressors, networks, problems, run
+    >>> C = compressors.Quantization(levels=1)
+    >>> algorithm = ArtemisND(lr=0.1, compressor=C, down_compressor=C)
+    >>> result = run(algorithm, problems.quadratic(8, 3), networks.server(8), rounds=400)
+    >>> bool(result.metrics["distance"][-1] > 1e-3)  # where MCM and Artemis converge
+    True
+    """
+
+    requires: ClassVar[str] = "server"
+    partial: ClassVar[bool] = False
+    lr: StepSize = step_size()
+    compressor: Any
+    down_compressor: Any
+    alpha: Any = None
+    memories: memory.Memories = static(default="n")
+    start: memory.Start = static(default=None)
+
+    def check(self) -> None:
+        for compressor in (self.compressor, self.down_compressor):
+            require_unbiased(compressor, "ArtemisND")
+        memory.check("ArtemisND", self)
+
+    def advise(self, problem) -> None:
+        memory.advise("ArtemisND.alpha", self.alpha, self.compressor, problem.blocks)
+
+    def init(self, problem, x0, r):
+        alpha = memory.rate(self.alpha, self.compressor, problem.blocks)
+        x, (up, sent) = jnp.mean(x0, axis=0, keepdims=True), memory.start(problem, x0, alpha, r, self.start)
+        return State(x, x, up), Cost(vectors=sent)
+
+    def step(self, problem, s, r):
+        key_up, key_down = jax.random.split(r.key)
+        alpha = memory.rate(self.alpha, self.compressor, problem.blocks)
+        g = problem.grad(jnp.broadcast_to(s.xhat, (problem.n, problem.d)), problem.sample(r.key_data, r.t))
+        ghat, up, bits = memory.aggregate(self.compressor, key_up, g, s.up, alpha, r, problem, self.memories)
+        c = self.down_compressor(key_down, ghat, problem.blocks)
+        xhat = s.xhat - self.lr * c.value
+        x = s.x - self.lr * ghat
+        return State(x, xhat, up), Cost(problem.batch_size, 1, bits, broadcast(c.mean_bits, r))

@@ -1,0 +1,361 @@
+"""Datasets: validated NumPy arrays of samples, from scikit-learn (nothing downloaded), synthetic, or your own."""
+
+import math
+import operator
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+INPUT_DTYPES = (np.float32, np.float64, np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Training and test samples, as NumPy arrays. Built and validated by `dataset`.
+
+    Attributes:
+        inputs: (N, ...) float32, float64 or uint8.
+        targets: (N,) int32 class labels 0..classes-1, or float32/float64 regression targets.
+        test_inputs: (M, ...) of the dtype of `inputs`, or None when there is no test set.
+        test_targets: (M,) of the dtype of `targets`, or None.
+        classes: number of classes, or None for regression.
+        name: what reports call it.
+    """
+
+    inputs: np.ndarray
+    targets: np.ndarray
+    test_inputs: np.ndarray | None
+    test_targets: np.ndarray | None
+    classes: int | None
+    name: str
+
+
+def dataset(
+    inputs: ArrayLike,
+    targets: ArrayLike,
+    *,
+    test_inputs: ArrayLike | None = None,
+    test_targets: ArrayLike | None = None,
+    classes: int | None = None,
+    name: str = "custom",
+) -> Dataset:
+    """A validated `Dataset` from your own arrays.
+
+    The dtype of `targets` says what the task is when `classes` is not given: integers (or booleans) are class labels,
+    and their distinct values must then be exactly 0..classes-1; floats are regression targets, even when they happen
+    to be whole. With `classes` given, targets are labels in 0..classes-1 (whole floats are accepted) and a class may
+    be absent from the training set.
+
+    Args:
+        inputs: (N, ...) float32, float64 or uint8; kept in that dtype.
+        targets: (N,); labels become int32, regression targets stay float32 or become float64.
+        test_inputs: (M, ...) like `inputs`; given together with `test_targets`.
+        test_targets: (M,) like `targets`.
+        classes: number of classes, at least 2; None to follow the dtype of `targets`.
+        name: what reports call it.
+
+    Raises:
+        ValueError: lengths or shapes disagree, a dtype is not supported, a value is NaN or infinite, or a label is
+            not one of 0..classes-1.
+
+    >>> import numpy as np
+    >>> task = dataset(np.eye(4), [0, 1, 2, 1])
+    >>> task.classes, task.targets.dtype.name
+    (3, 'int32')
+    >>> dataset(np.eye(2), [-1, 1])
+    Traceback (most recent call last):
+    ...
+    ValueError: targets hold labels [-1] outside 0..1; map them with (y > 0)
+    """
+    if (test_inputs is None) != (test_targets is None):
+        given, missing = ("test_inputs", "test_targets")[:: 1 if test_targets is None else -1]
+        raise ValueError(f"{given} given without {missing}; give both, or neither for no test set")
+
+    inputs, targets = _samples(inputs, targets, prefix="")
+    if classes is not None:
+        classes = whole("classes", classes, least=2)
+    elif targets.dtype.kind in "iub":
+        classes = len(np.unique(targets))
+        if classes < 2:
+            raise ValueError(
+                f"all {len(targets)} integer targets are {targets[0]}, but classification needs at least 2 classes; "
+                "pass classes=, or floating targets for regression"
+            )
+    targets = _regression_targets(targets) if classes is None else _labels("targets", targets, classes)
+
+    if test_inputs is None or test_targets is None:
+        return Dataset(inputs, targets, None, None, classes, name)
+    test_inputs, test_targets = _samples(test_inputs, test_targets, prefix="test_")
+    if (test_inputs.dtype, test_inputs.shape[1:]) != (inputs.dtype, inputs.shape[1:]):
+        raise ValueError(
+            f"test_inputs hold {test_inputs.dtype} samples of shape {test_inputs.shape[1:]}, but inputs hold "
+            f"{inputs.dtype} samples of shape {inputs.shape[1:]}; give both the same dtype and sample shape"
+        )
+    if classes is None:
+        test_targets = test_targets.astype(targets.dtype)
+    else:
+        test_targets = _labels("test_targets", test_targets, classes)
+    return Dataset(inputs, targets, test_inputs, test_targets, classes, name)
+
+
+def digits(test_fraction: float = 0.2, seed: int = 0) -> Dataset:
+    """Handwritten digits: 1797 images of 8x8 pixels, flattened to (64,) float64 in [0, 1]; 10 classes.
+
+    Args:
+        test_fraction: share of the samples held out, stratified by class; 0 for no test set.
+        seed: of the split.
+
+    Raises:
+        ValueError: `test_fraction` leaves fewer samples than classes on either side of the split.
+
+    Source: `sklearn.datasets.load_digits`, the test part of the UCI "Optical Recognition of Handwritten Digits" data
+    (Alpaydin and Kaynak, 1998).
+
+    >>> task = digits()
+    >>> task.inputs.shape, task.test_inputs.shape, task.classes
+    ((1437, 64), (360, 64), 10)
+    """
+    from sklearn.datasets import load_digits
+
+    inputs, labels = load_digits(return_X_y=True)
+    inputs, labels, test_inputs, test_labels = _split(np.asarray(inputs) / 16, labels, test_fraction, seed)
+    return dataset(inputs, labels, test_inputs=test_inputs, test_targets=test_labels, classes=10, name="digits")
+
+
+def breast_cancer(test_fraction: float = 0.2, seed: int = 0) -> Dataset:
+    """Breast tumours: 569 samples of 30 float64 features; class 0 is malignant, class 1 benign.
+
+    Every feature is shifted and scaled to mean 0 and variance 1 over the training samples; the test samples take the
+    same shift and scale, so nothing of the test set leaks into training.
+
+    Args:
+        test_fraction: share of the samples held out, stratified by class; 0 for no test set.
+        seed: of the split.
+
+    Raises:
+        ValueError: `test_fraction` leaves fewer samples than classes on either side of the split.
+
+    Source: `sklearn.datasets.load_breast_cancer`, the UCI "Breast Cancer Wisconsin (Diagnostic)" data (Wolberg,
+    Mangasarian, Street and Street, 1995).
+
+    >>> task = breast_cancer()
+    >>> task.inputs.shape, task.test_inputs.shape, task.classes
+    ((455, 30), (114, 30), 2)
+    """
+    from sklearn.datasets import load_breast_cancer
+
+    inputs, labels = load_breast_cancer(return_X_y=True)
+    inputs, labels, test_inputs, test_labels = _split(inputs, labels, test_fraction, seed)
+    mean, deviation = inputs.mean(axis=0), inputs.std(axis=0)
+    inputs = (inputs - mean) / deviation
+    if test_inputs is not None:
+        test_inputs = (test_inputs - mean) / deviation
+    return dataset(inputs, labels, test_inputs=test_inputs, test_targets=test_labels, classes=2, name="breast_cancer")
+
+
+def synthetic_classification(
+    samples: int, features: int, classes: int = 2, separation: float = 1.0, seed: int = 0
+) -> Dataset:
+    """Gaussian classes whose means are all `separation` apart; no test set.
+
+    x = m_y + z with z ~ N(0, I). The means m_0, ..., m_{classes-1} are the corners of a regular simplex centred at the
+    origin and turned at random: |m_j - m_k| = separation for all j != k. Classes hold equally many samples, up to one.
+    For two classes the best attainable error is Phi(-separation / 2), with Phi the normal distribution function.
+
+    Args:
+        samples: N, at least `classes`.
+        features: at least `classes - 1`, the dimension of the simplex.
+        classes: at least 2.
+        separation: distance between class means, in units of the noise; 0 makes the labels unlearnable.
+        seed: of means, labels and noise.
+
+    Returns:
+        `Dataset` with inputs (samples, features) float64 and int32 labels (samples,).
+
+    Raises:
+        ValueError: a size is too small, or `separation` is negative or not finite.
+
+    >>> task = synthetic_classification(100, features=5, classes=3)
+    >>> task.inputs.shape, task.classes
+    ((100, 5), 3)
+    """
+    classes = whole("classes", classes, least=2)
+    samples = whole("samples", samples, least=classes)
+    features = whole("features", features, least=classes - 1)
+    separation = _nonnegative("separation", separation)
+    rng = np.random.default_rng(seed)
+
+    # Rows of an orthonormal basis of the complement of (1, ..., 1) are sqrt(2) apart and sum to zero.
+    corners = np.linalg.qr(np.column_stack([np.ones(classes), np.eye(classes)[:, 1:]]))[0][:, 1:]
+    turn = np.linalg.qr(rng.normal(size=(features, classes - 1)))[0]
+    means = separation / math.sqrt(2) * corners @ turn.T
+    labels = rng.permutation(np.arange(samples) % classes)
+    inputs = means[labels] + rng.normal(size=(samples, features))
+    return dataset(inputs, labels, classes=classes, name="synthetic_classification")
+
+
+def synthetic_regression(samples: int, features: int, noise: float = 0.1, seed: int = 0) -> Dataset:
+    """A noisy linear map: y = <w, x> + noise e, with x ~ N(0, I), e ~ N(0, 1), w uniform on the sphere; no test set.
+
+    Since |w| = 1 the signal has variance 1, so `noise` is the noise-to-signal ratio and noise^2 the best attainable
+    mean squared error.
+
+    Args:
+        samples: N, at least 1.
+        features: at least 1.
+        noise: standard deviation of the noise.
+        seed: of w, inputs and noise.
+
+    Returns:
+        `Dataset` with inputs (samples, features) and targets (samples,), both float64; classes is None.
+
+    Raises:
+        ValueError: a size is too small, or `noise` is negative or not finite.
+
+    >>> task = synthetic_regression(100, features=5)
+    >>> task.targets.shape, task.classes
+    ((100,), None)
+    """
+    samples = whole("samples", samples, least=1)
+    features = whole("features", features, least=1)
+    noise = _nonnegative("noise", noise)
+    rng = np.random.default_rng(seed)
+    weights = rng.normal(size=features)
+    weights /= np.linalg.norm(weights)
+    inputs = rng.normal(size=(samples, features))
+    return dataset(inputs, inputs @ weights + noise * rng.normal(size=samples), name="synthetic_regression")
+
+
+def binary(dataset: Dataset, positive: int | Collection[int]) -> Dataset:
+    """One versus rest: the same inputs, labelled 1 where the class is `positive` and 0 elsewhere.
+
+    Args:
+        dataset: classification, any number of classes.
+        positive: a class, or several; not all of them.
+
+    Raises:
+        ValueError: `dataset` is a regression set, or `positive` is empty, unknown or every class.
+
+    >>> odd = binary(digits(), positive=[1, 3, 5, 7, 9])
+    >>> odd.classes, odd.name
+    (2, 'digits, 1+3+5+7+9 vs rest')
+    """
+    if dataset.classes is None:
+        raise ValueError(f"{dataset.name!r} is a regression set; binary needs class labels")
+    chosen = {positive} if isinstance(positive, int | np.integer) else set(positive)
+    unknown = [c for c in chosen if c not in range(dataset.classes)]
+    if unknown or not 0 < len(chosen) < dataset.classes:
+        wrong = f"unknown classes {unknown}" if unknown else f"{len(chosen)} of the {dataset.classes} classes"
+        raise ValueError(
+            f"positive names {wrong}; give one or more of the classes 0..{dataset.classes - 1}, but not all of them"
+        )
+    members = sorted(int(c) for c in chosen)
+
+    def relabel(labels: np.ndarray) -> np.ndarray:
+        return np.isin(labels, members).astype(np.int32)
+
+    return replace(
+        dataset,
+        targets=relabel(dataset.targets),
+        test_targets=None if dataset.test_targets is None else relabel(dataset.test_targets),
+        classes=2,
+        name=f"{dataset.name}, {'+'.join(map(str, members))} vs rest",
+    )
+
+
+def whole(name: str, value: object, least: int) -> int:
+    """`value` as an int of at least `least`; ValueError naming the argument otherwise."""
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = None
+    if number is None or number < least:
+        raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+    return number
+
+
+def _nonnegative(name: str, value: float) -> float:
+    if not (value >= 0 and math.isfinite(value)):
+        raise ValueError(f"{name} must be a finite number of at least 0, got {value!r}")
+    return float(value)
+
+
+def _samples(inputs: ArrayLike, targets: ArrayLike, prefix: str) -> tuple[np.ndarray, np.ndarray]:
+    """Arrays of supported dtypes, equally long, nonempty and finite."""
+    inputs, targets = np.asarray(inputs), np.asarray(targets)
+    if inputs.ndim < 1 or inputs.dtype not in INPUT_DTYPES:
+        raise ValueError(
+            f"{prefix}inputs must be an (N, ...) array of float32, float64 or uint8, got shape {inputs.shape} "
+            f"{inputs.dtype}; convert with .astype(np.float32)"
+        )
+    if targets.ndim != 1 or targets.dtype.kind not in "iubf":
+        raise ValueError(
+            f"{prefix}targets must be an (N,) array of integer labels or floats, got shape {targets.shape} "
+            f"{targets.dtype}; flatten with .reshape(-1), number labels with np.unique(y, return_inverse=True)[1]"
+        )
+    if len(inputs) != len(targets) or len(inputs) == 0:
+        raise ValueError(
+            f"{prefix}inputs hold {len(inputs)} samples and {prefix}targets {len(targets)}; "
+            "give one target per sample, and at least one sample"
+        )
+    for name, values in ((f"{prefix}inputs", inputs), (f"{prefix}targets", targets)):
+        bad = np.argwhere(~np.isfinite(values))
+        if len(bad):
+            first = ", ".join(map(str, bad[0].tolist()))
+            raise ValueError(
+                f"{name} hold {len(bad)} NaN or infinite value{'s' if len(bad) > 1 else ''}, the first at "
+                f"index [{first}]; remove or replace them"
+            )
+    return inputs, targets
+
+
+def _labels(name: str, targets: np.ndarray, classes: int) -> np.ndarray:
+    """(N,) int32 labels, each in 0..classes-1."""
+    if targets.dtype.kind == "f" and np.any(fractional := targets != np.rint(targets)):
+        raise ValueError(
+            f"{name} hold {np.sum(fractional)} values that are not whole, such as {targets[fractional][0]}, but "
+            f"classes={classes} asks for labels 0..{classes - 1}; drop classes= for regression"
+        )
+    values = np.unique(targets)
+    outside = values[(values < 0) | (values >= classes)]
+    if len(outside):
+        if np.array_equal(values, [-1, 1]):
+            hint = "map them with (y > 0)"
+        elif values[0] == 1 and values[-1] == classes:
+            hint = "subtract 1"
+        else:
+            hint = (
+                "number them with np.unique(y, return_inverse=True)[1], set classes= to cover them, or pass floating "
+                "targets for regression"
+            )
+        shown = ", ".join(f"{v:g}" if targets.dtype.kind == "f" else str(v) for v in outside[:5])
+        raise ValueError(
+            f"{name} hold labels [{shown}{', ...' if len(outside) > 5 else ''}] outside 0..{classes - 1}; {hint}"
+        )
+    return targets.astype(np.int32)
+
+
+def _regression_targets(targets: np.ndarray) -> np.ndarray:
+    return targets if targets.dtype == np.float32 else targets.astype(np.float64)
+
+
+def _split(
+    inputs: ArrayLike, labels: ArrayLike, test_fraction: float, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]:
+    """Training inputs and labels, then test inputs and labels (None, None for a fraction of 0), stratified."""
+    from sklearn.model_selection import train_test_split
+
+    inputs, labels = np.asarray(inputs), np.asarray(labels)
+    if test_fraction == 0:
+        return inputs, labels, None, None
+    total, classes = len(labels), len(np.unique(labels))
+    if not (0 < test_fraction < 1 and classes <= math.ceil(test_fraction * total) <= total - classes):
+        raise ValueError(
+            f"test_fraction must be 0 (no test set) or leave at least {classes} of the {total} samples, one per class, "
+            f"on each side of the split, got {test_fraction!r}"
+        )
+    train, test = train_test_split(np.arange(total), test_size=test_fraction, random_state=seed, stratify=labels)
+    train, test = np.asarray(train), np.asarray(test)
+    return inputs[train], labels[train], inputs[test], labels[test]

@@ -1,0 +1,245 @@
+"""Finite sums: f_i is the mean loss over node i's samples, plus a regularizer.
+
+The data are one set of global arrays; who holds what is an index table. A minibatch is one gather, unequal shares are
+exact, and a sweep over partitions batches the tables alone.
+"""
+
+import dataclasses
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.optimize
+from jaxtyping import Array, Float, Int
+
+from jaxdec._module import module, static
+from jaxdec.data import Dataset, Partition
+from jaxdec.types import PRNGKey, ScalarLike, Vector
+
+
+class Model(Protocol):
+    """What a sample costs under parameters x; `FiniteSum` maps it over samples and nodes."""
+
+    @property
+    def d(self) -> int: ...
+    @property
+    def blocks(self) -> tuple[int, ...]: ...
+    def init(self, key: PRNGKey, dtype: Any) -> Vector: ...
+    def losses(self, x: Vector, inputs: Array, targets: Array) -> Float[Array, " b"]: ...
+    def scores(self, x: Vector, inputs: Array, targets: Array) -> dict[str, Float[Array, ""]]:
+        """Named metrics of x on a set of samples."""
+        ...
+
+
+@module
+class FiniteSum:
+    r"""f_i(x) = mean_j loss(x; sample ij) + l2/2 ‖x‖² + nonconvex Σ_k x_k²/(1 + x_k²).
+
+    Made by `problems.logistic`, `softmax` and `least_squares`. Node i's samples are the first counts[i] entries of row
+    i of `indices`. A minibatch is an array of positions in that row, (n, b), drawn uniformly with replacement or, with
+    replacement=False, as a uniform subset of b; it is None, the whole data, where `minibatch` is None.
+    """
+
+    model: Any
+    inputs: Array  # (N, ...)
+    targets: Array  # (N,)
+    indices: Int[Array, "n m_max"]
+    counts: Int[Array, " n"]
+    l2: ScalarLike = 0.0
+    nonconvex: ScalarLike = 0.0
+    test_inputs: Array | None = None
+    test_targets: Array | None = None
+    minimizer: Float[Array, " d"] | None = None  # of the mean over nodes, where known: see `solve`
+    nodes: Int[Array, " n"] | None = None  # which nodes of the whole these are; None means all
+    total: int | None = static(default=None)  # how many nodes the whole has; None means n
+    minibatch: int | None = static(default=None)
+    replacement: bool = static(default=True)
+
+    @property
+    def n(self) -> int:
+        return self.indices.shape[-2]
+
+    @property
+    def d(self) -> int:
+        return self.model.d
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        return self.model.blocks
+
+    @property
+    def batch_size(self):
+        return jnp.mean(self.counts.astype(jnp.float32)) if self.minibatch is None else self.minibatch
+
+    def init(self, key: PRNGKey) -> Vector:
+        return self.model.init(key, jnp.result_type(self.inputs, 0.0))
+
+    def sample(self, key_data: PRNGKey, i):
+        """Positions (n, b) of minibatch number i in the nodes' rows, or None for the whole data."""
+        if self.minibatch is None:
+            return None
+        # A 32-bit word modulo a count is uniform to within count / 2^32; a randint costs five times more.
+        words = jax.random.bits(jax.random.fold_in(key_data, i), (self.total or self.n, self.minibatch), jnp.uint32)
+        words = words if self.nodes is None else words[self.nodes]
+        if not self.replacement:
+            return _subset(words, self.counts)
+        return (words % self.counts[:, None].astype(jnp.uint32)).astype(jnp.int32)
+
+    def loss(self, x, batch=None):
+        return jax.vmap(self._node_loss)(x, *self._gather(batch, x.dtype))
+
+    def grad(self, x, batch=None):
+        return jax.vmap(jax.grad(self._node_loss))(x, *self._gather(batch, x.dtype))
+
+    def hvp(self, x, v, batch=None):
+        samples = self._gather(batch, x.dtype)
+        return jax.jvp(lambda x: jax.vmap(jax.grad(self._node_loss))(x, *samples), (x,), (v,))[1]
+
+    def objective(self, x: Vector) -> Float[Array, ""]:
+        """mean_i f_i(x) at one point: each sample is visited once, however unequal the shares."""
+        weights = jnp.zeros(self.inputs.shape[0], x.dtype).at[self.indices].add(self._shares(x.dtype) / self.n)
+        return weights @ self.model.losses(x, self.inputs, self.targets) + self._regularizer(x)
+
+    def test(self, x: Vector):
+        if self.test_inputs is None:
+            return {}
+        return {f"test_{k}": v for k, v in self.model.scores(x, self.test_inputs, self.test_targets).items()}
+
+    def take(self, clients):
+        nodes = jnp.arange(self.n) if self.nodes is None else self.nodes
+        return dataclasses.replace(
+            self,
+            indices=self.indices[clients],
+            counts=self.counts[clients],
+            nodes=nodes[clients],
+            total=self.total or self.n,
+        )
+
+    def _gather(self, batch, dtype):
+        """Inputs (n, b, ...), targets (n, b) and weights (n, b) of a batch."""
+        if batch is None:
+            index, weights = self.indices, self._shares(dtype)
+        else:
+            index = jnp.take_along_axis(jnp.asarray(self.indices), batch, axis=1)
+            weights = jnp.full(batch.shape, 1 / batch.shape[1], dtype)
+        return self.inputs[index], self.targets[index], weights
+
+    def _node_loss(self, x, inputs, targets, weights):
+        losses = self.model.losses(x, inputs, targets)
+        return weights @ losses + self._regularizer(x)
+
+    def _shares(self, dtype):
+        """The weight of each entry of the index table in its node's mean, (n, m_max); 0 for padding."""
+        held = jnp.arange(self.indices.shape[-1]) < self.counts[:, None]
+        return held.astype(dtype) / self.counts[:, None].astype(dtype)
+
+    def _regularizer(self, x):
+        return self.l2 / 2 * jnp.sum(x**2) + self.nonconvex * jnp.sum(x**2 / (1 + x**2))
+
+    def check(self) -> None:
+        """Every node has data, and the regularizers are not negative. The data were checked when they were made."""
+        counts = np.asarray(self.counts)
+        if np.any(counts < 1):
+            raise ValueError(f"node {int(np.argmin(counts))} has no data; give every node at least one sample")
+        if self.minibatch is not None and self.minibatch < 1:
+            raise ValueError(f"a minibatch has at least one sample; got {self.minibatch}. None means the whole data")
+        if self.minibatch is not None and not self.replacement and self.minibatch > (least := int(np.min(counts))):
+            raise ValueError(
+                f"a minibatch of {self.minibatch} without replacement needs as many samples, and node "
+                f"{int(np.argmin(counts))} has {least}; take replacement=True, or at most {least} samples"
+            )
+        for name in ("l2", "nonconvex"):
+            if np.any(np.asarray(getattr(self, name)) < 0):
+                raise ValueError(
+                    f"{name} is the weight of a regularizer and cannot be negative; got {getattr(self, name)}"
+                )
+
+
+def _subset(words: Array, counts: Int[Array, " n"]) -> Int[Array, "n b"]:
+    """Uniform subsets of 0, ..., counts - 1 from random words (n, b), by Floyd's algorithm.
+
+    The k-th position is drawn from 0, ..., j with j = counts - b + k; if it is there already, j itself is taken.
+    """
+    b = words.shape[1]
+
+    def draw(k, chosen):
+        j = counts - b + k
+        position = (words[:, k] % (j + 1).astype(jnp.uint32)).astype(jnp.int32)
+        there = jnp.any(chosen == position[:, None], axis=1)
+        return chosen.at[:, k].set(jnp.where(there, j, position).astype(jnp.int32))
+
+    return jax.lax.fori_loop(0, b, draw, jnp.full(words.shape, -1, jnp.int32))
+
+
+def finite_sum(
+    model: Model,
+    data: Dataset,
+    partition: Partition,
+    *,
+    batch_size: int | None = None,
+    l2: ScalarLike = 0.0,
+    nonconvex: ScalarLike = 0.0,
+) -> FiniteSum:
+    """The problem of `model` on `data`, split as `partition` says.
+
+    Raises:
+        ValueError: if the partition names samples that the data do not have.
+    """
+    if (last := int(np.max(partition.indices))) >= len(data.targets):
+        raise ValueError(
+            f"the partition names sample {last}, but {data.name} has {len(data.targets)} training samples; "
+            "make the partition from this dataset"
+        )
+    return FiniteSum(
+        model,
+        inputs=jnp.asarray(data.inputs),
+        targets=jnp.asarray(data.targets),
+        indices=jnp.asarray(partition.indices),
+        counts=jnp.asarray(partition.counts),
+        l2=l2,
+        nonconvex=nonconvex,
+        test_inputs=None if data.test_inputs is None else jnp.asarray(data.test_inputs),
+        test_targets=None if data.test_targets is None else jnp.asarray(data.test_targets),
+        minibatch=batch_size,
+    )
+
+
+def solve(problem: FiniteSum, *, tolerance: float = 1e-10) -> FiniteSum:
+    """The same problem with its minimizer found, so that the distance to it becomes a metric.
+
+    Newton's method in a trust region (SciPy's trust-exact, or trust-ncg above 2000 parameters), in float64 on the host.
+
+    Raises:
+        ValueError: if the gradient at the point found is not below `tolerance`, or the problem is not convex.
+    """
+    if problem.nonconvex != 0:
+        raise ValueError("a problem with the non-convex regularizer has no single minimizer; leave minimizer=None")
+    with jax.enable_x64(True):
+        exact = jax.tree.map(
+            lambda a: (
+                jnp.asarray(np.asarray(a), jnp.float64) if jnp.issubdtype(jnp.result_type(a), jnp.floating) else a
+            ),
+            problem,
+        )
+        value_and_grad = jax.jit(jax.value_and_grad(exact.objective))
+        if problem.d <= 2000:
+            curvature: dict[str, Any] = {"method": "trust-exact", "hess": jax.jit(jax.hessian(exact.objective))}
+        else:
+            hvp = jax.jit(lambda x, v: jax.jvp(jax.grad(exact.objective), (x,), (v,))[1])
+            curvature = {"method": "trust-ncg", "hessp": hvp}
+        start = np.zeros(problem.d)
+        found = scipy.optimize.minimize(
+            lambda x: tuple(np.asarray(v) for v in value_and_grad(x)),
+            start,
+            jac=True,
+            options={"gtol": tolerance / 10, "maxiter": 1000},
+            **curvature,
+        )
+        norm = float(np.linalg.norm(value_and_grad(found.x)[1]))
+    if not norm <= tolerance:
+        raise ValueError(
+            f"no minimizer found: after {found.nit} Newton steps the gradient's norm is {norm:.2g}, above the "
+            f"tolerance {tolerance:.2g}. The minimum may be at infinity (separable data): add l2 > 0"
+        )
+    return dataclasses.replace(problem, minimizer=jnp.asarray(found.x, jnp.result_type(problem.inputs, 0.0)))

@@ -1,0 +1,216 @@
+"""What theory says about a method before it runs: constants of problems, exact limits, rates; in float64."""
+
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import ArrayLike
+
+from jaxdec import _weights, graphs
+from jaxdec import algorithms as _algorithms
+from jaxdec._constants import Constants, constants
+
+__all__ = ["Constants", "constants", "critical_variance", "descent_step", "mixing", "rate", "stability_limit"]
+
+# Networks.
+
+
+def mixing(network: Any) -> graphs.Spectrum:
+    """The spectral gap, p and the extreme eigenvalues of a network that does not change: `graphs.spectrum` of its W.
+
+    >>> mixing(graphs.hypercube(8))
+    Spectrum(gap=0.5, p=0.75, lambda_2=0.5, lambda_min=-0.5)
+    """
+    return graphs.spectrum(_matrix(network))
+
+
+def _matrix(network: Any) -> Any:
+    if hasattr(network, "provides") and not hasattr(getattr(network, "W", None), "dense"):
+        raise ValueError(
+            f"this {type(network).__name__} network has no single W: it changes from round to round, or is a pair; "
+            "pass one of its matrices, such as network.member(0) or network.W.R"
+        )
+    return _weights.matrix(network)[0]
+
+
+# Step sizes.
+
+
+def stability_limit(algorithm: Any, W: Any, curvature: float = 1.0) -> float:
+    r"""The step size below which a method converges, and above which it diverges, on quadratics of equal curvature.
+
+    For f_i(x) = a ‖x‖²/2 - b_i'x with exact gradients and symmetric W every method here is linear, and falls apart into
+    one small recursion for each eigenvalue l of W. The limits on lr a, with λ the least eigenvalue and beta the
+    momentum, are where the first root z of its polynomial leaves the unit circle::
+
+        DSGD "atc"                    z = l (1 - lr a)                              2
+        DSGD "cta"                    z = l - lr a                                  1 + λ
+        DSGDm                         z² - (l (1 - lr a) + beta) z + l beta         2 (1 + beta); if λ < 0 also
+                                                                                    (1 + |λ|) (1 - beta) / |λ|
+        DecentLaM                     z² - (l (1 - lr a) + beta) z + beta           2 (1 + beta); if λ < 0 also
+                                                                                    (1 + |λ|) / |λ|
+        GradientTracking "cta"        (z - l)² + lr a (z - 1)                       (1 + λ)² / 2
+        GradientTracking "semi-atc"   (z - l)² + lr a l (z - 1)                     2; if λ < 0 also (1 - λ²) / |λ|
+        GradientTracking "atc"        (z - l)² + lr a l² (z - 1)                    2; if λ < 0 also (1 + λ)² / (2 λ²)
+        MomentumTracking              (z - l)² (z - beta) + lr a z (z - 1)          (1 + λ)² (1 + beta) / 2
+        D2                            z² - l (2 - lr a) z + l (1 - lr a)            2, if λ >= -1/3
+        NIDS                          D2 on (I + W)/2                               2
+        EXTRA                         z² - (1 + l - lr a) z + (1 + l)/2 - lr a      (5 + 3 λ) / 4
+
+    `AugDGM` is the "atc" form of tracking. D2 with λ < -1/3 has no such limit: it diverges for small steps too.
+
+    Args:
+        algorithm: an object of `jaxdec.algorithms`; its own step size does not matter.
+        W: symmetric weights, a network that does not change, or a graph.
+        curvature: a. With unequal curvatures the limit at a = L is a guide, not a guarantee.
+
+    Returns:
+        The limit on lr, that on lr a divided by a.
+
+    Raises:
+        ValueError: if the limit of the method is not known, W is not symmetric, or there is none.
+
+    >>> from jaxdec import algorithms, networks
+    >>> round(stability_limit(algorithms.GradientTracking(lr=0.1, form="cta"), networks.ring(8)), 4)
+    0.2222
+    >>> round(stability_limit(algorithms.MomentumTracking(lr=0.1, momentum=0.9), networks.ring(8), curvature=2.0), 4)
+    0.2111
+    """
+    if not curvature > 0:
+        raise ValueError(f"the curvature is positive; got {curvature}")
+    l = mixing(W).lambda_min
+    if np.isnan(l):
+        raise ValueError("the limits are known for symmetric W; this one is not symmetric")
+    return _limit(algorithm, l) / curvature
+
+
+def _limit(algorithm: Any, l: float) -> float:
+    """The limit on lr times curvature where the least eigenvalue is l."""
+    beta = float(np.asarray(getattr(algorithm, "momentum", 0.0)))
+    bound = lambda always, negative: min(always, negative(-l)) if l < 0 else always
+    match algorithm:
+        case _algorithms.DSGD(form="atc"):
+            return 2.0
+        case _algorithms.DSGD(form="cta"):
+            return 1 + l
+        case _algorithms.DSGDm():
+            return bound(2 * (1 + beta), lambda m: (1 + m) * (1 - beta) / m)
+        case _algorithms.DecentLaM():
+            return bound(2 * (1 + beta), lambda m: (1 + m) / m)
+        case _algorithms.GradientTracking(form="cta"):
+            return (1 + l) ** 2 / 2
+        case _algorithms.GradientTracking(form="semi-atc"):
+            return bound(2.0, lambda m: (1 - m**2) / m)
+        case _algorithms.GradientTracking(form="atc"):
+            return bound(2.0, lambda m: (1 - m) ** 2 / (2 * m**2))
+        case _algorithms.MomentumTracking():
+            return (1 + l) ** 2 * (1 + beta) / 2
+        case _algorithms.D2() if l < -1 / 3 - 1e-9:
+            raise ValueError(
+                f"D2 has no limit below which it converges: the least eigenvalue of W is {l:.4g}, below -1/3, and lr a "
+                f"has to be between {(3 + 1 / l) / 2:.4g} and 2. Take NIDS, or D2 on networks.static(graphs.lazy(W))"
+            )
+        case _algorithms.D2() | _algorithms.NIDS():
+            return 2.0
+        case _algorithms.EXTRA():
+            return (5 + 3 * l) / 4
+    known = "DSGD, DSGDm, DecentLaM, GradientTracking, MomentumTracking, D2, NIDS and EXTRA"
+    raise ValueError(f"no exact limit is known for {type(algorithm).__name__}; there is one for {known}")
+
+
+def descent_step(L: float) -> float:
+    """1 / (12 L), up to which the descent lemma of gradient tracking ("semi-atc") holds.
+
+    A condition of its analysis, not the step that its theorem takes, which also depends on the network. Koloskova, Lin,
+    Stich (2021), arXiv:2202.03836.
+    """
+    return 1 / (12 * L)
+
+
+# Rates.
+
+
+def rate(
+    method: Literal["DSGD", "GradientTracking"], rounds: ArrayLike, found: Constants, network: Any, *, distance: float
+) -> np.ndarray:
+    r"""The order of the error f - f* after T rounds on a strongly convex problem, with the best step for that T.
+
+    With n nodes, R = `distance` = ‖x0 - x*‖, p that of `mixing` and c = 1 - λ², λ the least eigenvalue of W; up to
+    constants and logarithms, for the shape of a curve and not its height::
+
+        DSGD               sigma²/(mu n T) + L (zeta² + p sigma²)/(mu² p² T²) + L R²/p exp(-mu p T / L)
+        GradientTracking   sigma²/(mu n T) + L sigma²/(mu² p c² T²)           + L R²/(p c) exp(-mu p c T / L)
+
+    "GradientTracking" is the form "semi-atc".
+
+    Reference: Koloskova, Lin, Stich (2021), arXiv:2202.03836, Theorem 1 and its comparison with DSGD.
+
+    Raises:
+        ValueError: if the method has no such rate here, mu is not positive, or W is not symmetric.
+
+    >>> steady = rate("DSGD", [100, 1000], Constants(L=1, mu=1, zeta=0, sigma=1), graphs.complete(8), distance=1.0)
+    >>> round(float(steady[1] / steady[0]), 4)
+    0.0933
+    """
+    L, mu, zeta, sigma = found
+    W = _matrix(network)
+    n, p, l = W.shape[0], mixing(W).p, mixing(W).lambda_min
+    if not mu > 0 or np.isnan(l):
+        raise ValueError(f"these rates hold for mu > 0 and symmetric W; got mu={mu} and least eigenvalue {l}")
+    T = np.asarray(rounds, float)
+    c = 1 - l**2
+    variance = sigma**2 / (mu * n * T)
+    if method == "DSGD":
+        bias = L * (zeta**2 + p * sigma**2) / (mu * p * T) ** 2
+        return variance + bias + L * distance**2 / p * np.exp(-mu * p * T / L)
+    if method == "GradientTracking":
+        lag = L * sigma**2 / (p * (mu * c * T) ** 2)
+        return variance + lag + L * distance**2 / (p * c) * np.exp(-mu * p * c * T / L)
+    raise ValueError(f'rates are recorded for "DSGD" and "GradientTracking"; got {method!r}')
+
+
+# Quantized push-sum.
+
+
+def critical_variance(W: Any) -> float:
+    r"""The relative variance of a quantizer at which quantized push-sum averaging loses mean-square stability.
+
+    Let Q be unbiased with E‖Q(x) - x‖² = omega ‖x‖², independent over nodes and rounds, and W strongly connected with
+    self-loops. The averaging of `algorithms.QuantizedPushSumGossip` converges in mean square if and only if omega is
+    below 1 / ρ(T), where ρ is the spectral radius and ∘2 the entrywise square::
+
+        T = (2I - W)^∘2 + Σ_{t>=1} ((W - I) W^(t-1) (I - W))^∘2
+
+    For with E_t = U - Xhat before the message of round t and e_t its error, E_t - Q(E_t),
+
+        U_{t+1} = W U_t + (I - W) e_t     and     E_{t+1} = (W - I) U_t + (2I - W) e_t,
+
+    so E_{t+1} is a sum of past errors, (2I - W) e_t + Σ_{k>=1} (W - I) W^(k-1) (I - W) e_{t-k}, and of a part from the
+    start that vanishes. The errors are uncorrelated, of variance omega E‖E_i‖² at node i: the variances obey a renewal
+    equation with non-negative kernels, whose sum times omega has spectral radius 1 at the limit. It is always below 1,
+    since the diagonal of (2I - W)^∘2 is at least 1.
+
+    Args:
+        W: (n, n) column-stochastic weights: an array, a SciPy sparse matrix, an operator, or a network that does not
+            change; or a graph, which gets the weights of push-sum. They are made dense.
+
+    Raises:
+        ValueError: if the columns of W do not sum to one, or powers of W do not converge.
+
+    >>> round(critical_variance(graphs.directed_ring(10)), 4)
+    0.3333
+    >>> round(critical_variance(graphs.directed_exponential(10)), 4)
+    0.2305
+    """
+    W = _weights.matrix(W, "column_stochastic")[0].toarray()
+    eye = np.eye(len(W))
+    if "column stochastic" not in graphs.properties(W) or (len(W) > 1 and graphs.spectral_gap(W) == 0):
+        raise ValueError(
+            "the critical variance is that of a column-stochastic W whose powers converge, such as "
+            'networks.static(graph, weights="column_stochastic"); got column sums in '
+            f"[{W.sum(axis=0).min():.3g}, {W.sum(axis=0).max():.3g}]"
+        )
+    T, power = (2 * eye - W) ** 2, eye - W
+    while np.abs(power).max() > 1e-9:  # its square is what is added
+        T += ((W - eye) @ power) ** 2
+        power = W @ power
+    return 1 / float(np.abs(np.linalg.eigvals(T)).max())

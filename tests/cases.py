@@ -1,0 +1,198 @@
+"""One row per algorithm: what the conformance battery needs to know about it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import networkx as nx
+import numpy as np
+from reference import decentralized as reference
+from reference import directed
+
+from jaxdec import algorithms as A
+from jaxdec import compressors, graphs, networks, problems
+from jaxdec.run import Keys
+
+N, D = 6, 3
+
+# An irregular graph with Metropolis-Hastings weights, made lazy: symmetric, its least eigenvalue well above -1/3.
+UNDIRECTED = networks.static(graphs.lazy(graphs.metropolis(graphs.from_networkx(nx.lollipop_graph(4, 2)))))
+
+
+def quadratic(noise: float) -> problems.Quadratic:
+    """Heterogeneous in curvature and minimizer, with full matrices: no two nodes agree on anything."""
+    rng = np.random.default_rng(3)
+    Q = np.linalg.qr(rng.standard_normal((N, D, D)))[0]
+    A_ = np.einsum("nij,nj,nkj->nik", Q, rng.uniform(0.5, 1.0, (N, D)), Q)
+    return problems.Quadratic(
+        jnp.asarray((A_ + A_.transpose(0, 2, 1)) / 2), jnp.asarray(rng.standard_normal((N, D))), noise
+    )
+
+
+X0 = np.random.default_rng(4).standard_normal(D)
+
+
+@dataclass(frozen=True)
+class Case:
+    """An algorithm at settings with which it is stable on the quadratic above, and what is known of it."""
+
+    algorithm: Any
+    reference: Callable[..., np.ndarray] | None  # (W, grad, x0, rounds) -> (rounds + 1, n, d)
+    exact: bool  # whether the minimizer is its fixed point on heterogeneous problems
+    zero_sum: str | None = None  # a field of the state whose sum over nodes stays zero
+    network: Any = UNDIRECTED
+
+    @property
+    def name(self) -> str:
+        options = [f"{k}={v}" for k, v in vars(self.algorithm).items() if isinstance(v, str | int) and v != 1]
+        return " ".join([type(self.algorithm).__name__, *options])
+
+
+def coins(probability: float, count: int = 20, seed: int = 7) -> np.ndarray:
+    """Which rounds of a run ProxSkip communicates in: it flips its coin with the round's key."""
+    keys = Keys(*jax.random.split(jax.random.key(seed), 4))
+    flip = lambda t: jax.random.bernoulli(jax.random.split(jax.random.fold_in(keys.rounds, t))[1], probability)
+    return np.asarray(jax.vmap(flip)(jnp.arange(count)))
+
+
+def keep_two(t: int, i: int, v: np.ndarray) -> np.ndarray:
+    """Top-2, for the references."""
+    return np.where(np.abs(v) >= np.sort(np.abs(v))[-2], v, 0)
+
+
+CASES = [
+    Case(A.DSGD(lr=0.3), partial(reference.dsgd, lr=0.3, form="atc"), exact=False),
+    Case(A.DSGD(lr=0.3, form="cta"), partial(reference.dsgd, lr=0.3, form="cta"), exact=False),
+    Case(
+        A.LocalDSGD(lr=0.2, local_steps=3),
+        partial(reference.local_dsgd, lr=0.2, local_steps=3),
+        exact=False,
+    ),
+    Case(A.GradientTracking(lr=0.2), partial(reference.gradient_tracking, lr=0.2, form="semi-atc"), exact=True),
+    Case(
+        A.GradientTracking(lr=0.2, form="cta"),
+        partial(reference.gradient_tracking, lr=0.2, form="cta"),
+        exact=True,
+    ),
+    Case(
+        A.GradientTracking(lr=0.2, form="atc"),
+        partial(reference.gradient_tracking, lr=0.2, form="atc"),
+        exact=True,
+    ),
+    Case(
+        A.KGT(lr=0.05, local_steps=3, outer_lr=0.8),
+        partial(reference.kgt, lr=0.05, local_steps=3, outer_lr=0.8, init="zero"),
+        exact=True,
+        zero_sum="c",
+    ),
+    Case(
+        A.KGT(lr=0.05, local_steps=3, outer_lr=0.8, start="paper"),
+        partial(reference.kgt, lr=0.05, local_steps=3, outer_lr=0.8, init="paper"),
+        exact=True,
+        zero_sum="c",
+    ),
+    Case(
+        A.MomentumTracking(lr=0.05, momentum=0.7),
+        partial(reference.momentum_tracking, lr=0.05, momentum=0.7, init="authors"),
+        exact=True,
+        zero_sum="c",
+    ),
+    Case(
+        A.MomentumTracking(lr=0.05, momentum=0.7, start="zero"),
+        partial(reference.momentum_tracking, lr=0.05, momentum=0.7, init="zero"),
+        exact=True,
+        zero_sum="c",
+    ),
+    Case(
+        A.PeriodicalGT(lr=0.05, local_steps=3, outer_lr=0.8),
+        partial(reference.periodical_gt, lr=0.05, local_steps=3, outer_lr=0.8, track="last"),
+        exact=True,
+        zero_sum="c",
+    ),
+    Case(
+        A.PeriodicalGT(lr=0.05, local_steps=3, outer_lr=0.8, track="first"),
+        partial(reference.periodical_gt, lr=0.05, local_steps=3, outer_lr=0.8, track="first"),
+        exact=True,
+        zero_sum="c",
+    ),
+    Case(
+        A.GradientTrackingHB(lr=0.2, momentum=0.7, start="zero"),
+        partial(reference.gt_hb, lr=0.2, momentum=0.7),
+        exact=True,
+    ),
+    Case(A.D2(lr=0.3), partial(reference.d2, lr=0.3), exact=True, zero_sum="c"),
+    Case(A.NIDS(lr=0.3), partial(reference.nids, lr=0.3), exact=True, zero_sum="c"),
+    Case(A.EXTRA(lr=0.3), partial(reference.extra, lr=0.3), exact=True, zero_sum="c"),
+    Case(
+        A.LED(lr=0.1, local_steps=3),
+        partial(reference.led, lr=0.1, local_steps=3),
+        exact=True,
+        zero_sum="y",
+    ),
+    Case(
+        A.ProxSkip(lr=0.3, probability=0.4, consensus_lr=0.9),
+        partial(reference.proxskip, lr=0.3, prob=0.4, coins=coins(0.4), tau=0.9 * 0.4 / 0.3),
+        exact=True,
+        zero_sum="h",
+    ),
+    Case(
+        A.DSGDm(lr=0.1, momentum=0.7, weight_decay=0.1),
+        partial(reference.dsgdm, lr=0.1, momentum=0.7, weight_decay=0.1),
+        exact=False,
+    ),
+    Case(
+        A.QGDSGDm(lr=0.1, momentum=0.7, weight_decay=0.1),
+        partial(reference.qg_dsgdm, lr=0.1, momentum=0.7, weight_decay=0.1),
+        exact=False,
+    ),
+    Case(
+        A.QGDSGDm(lr=0.1, momentum=0.7, buffer_momentum=0.8, nesterov=True),
+        partial(reference.qg_dsgdm, lr=0.1, momentum=0.7, buffer_momentum=0.8, nesterov=True),
+        exact=False,
+    ),
+    Case(
+        A.DecentLaM(lr=0.1, momentum=0.7, weight_decay=0.1),
+        partial(reference.decentlam, lr=0.1, momentum=0.7, weight_decay=0.1),
+        exact=False,
+    ),
+    Case(
+        A.ChocoSGD(lr=0.1, consensus_lr=0.6, compressor=compressors.TopK(k=2)),
+        partial(directed.choco_sgd, lr=0.1, consensus_lr=0.6, compress=keep_two),
+        exact=False,
+    ),
+]
+
+
+PUSH = networks.random_digraph(N, 0.2)
+
+CASES += [
+    Case(A.StochasticGradientPush(lr=0.1), lambda *a: directed.push_sum_sgd(*a, lr=0.1)[0], exact=False, network=PUSH),
+    Case(
+        A.QuantizedPushSum(lr=0.1, compressor=compressors.TopK(k=2)),
+        lambda *a: directed.qps_sgd(*a, lr=0.1, quantize=keep_two)[0],
+        exact=False,
+        network=PUSH,
+    ),
+    Case(A.PushDIGing(lr=0.1), lambda *a: directed.push_diging(*a, lr=0.1)[0], exact=True, network=PUSH),
+]
+
+# Methods without a step size or on a pair of W: they have tests of their own, and here obey the laws of all programs.
+QUANTIZER = compressors.Quantization(levels=8)
+OTHERS = [
+    Case(A.AB(lr=0.1), None, exact=True, network=networks.push_pull(graphs.random_digraph(N, 0.3))),
+    Case(A.PushSumGossip(), None, exact=False, network=PUSH),
+    Case(A.QuantizedPushSumGossip(compressor=QUANTIZER), None, exact=False, network=PUSH),
+    Case(A.DirectlyQuantizedPushSum(compressor=QUANTIZER), None, exact=False, network=PUSH),
+    Case(A.QuantizedGossip(compressor=QUANTIZER), None, exact=False),
+    Case(A.ChocoGossip(compressor=compressors.Scaled(QUANTIZER), consensus_lr=0.5), None, exact=False),
+]
+
+
+def gradients(problem: problems.Quadratic, key_data: jax.Array, count: int) -> Callable[..., np.ndarray]:
+    """grad(i, x, k): node i's stochastic gradient number k at x, for the references; `count` of them."""
+    noise = np.asarray(problem.noise * jax.vmap(lambda k: problem.sample(key_data, k))(jnp.arange(count)))
+    matrices, b = np.asarray(problem.A), np.asarray(problem.b)
+    return lambda i, x, k: matrices[i] @ x - b[i] + noise[k, i]

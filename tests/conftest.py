@@ -1,0 +1,11 @@
+"""Everything is tested in float64 on the CPU."""
+
+import os
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Compiling takes most of the time, and LLVM most of that: leave its optimizations out. XLA's own stay in.
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_backend_optimization_level=0"
+
+import jax
+
+jax.config.update("jax_enable_x64", True)

@@ -1,0 +1,58 @@
+"""What is written about the project holds: README, notebooks, style."""
+
+import inspect
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbclient
+import nbformat
+import pytest
+
+from jaxdec import algorithms
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=["sweep", "own algorithm"])
+def test_the_examples_of_the_readme_run(example):
+    exec(compile(example, "README.md", "exec"), {"__name__": "readme"})
+
+
+def test_every_exported_algorithm_has_a_row_in_the_readme():
+    table = "\n".join(line.split("|")[1] for line in README.splitlines() if line.startswith("|"))
+    missing = [name for name in algorithms.__all__ if not re.search(rf"`{name}[`(]", table)]
+    assert not missing
+
+
+def test_the_readme_prints_the_command_that_ci_runs():
+    commands = re.findall(r"```sh\n(.*?)\n```", README)
+    assert len(commands) == 2
+    assert commands[1] in (ROOT / ".ci" / "run").read_text()
+
+
+def test_every_public_class_and_function_of_the_algorithms_cites_its_source():
+    for name in algorithms.__all__:
+        doc = inspect.getdoc(getattr(algorithms, name)) or ""
+        assert "Reference:" in doc, name
+        assert ">>>" in doc, name
+
+
+@pytest.mark.parametrize("notebook", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_notebooks_run_from_top_to_bottom(notebook):
+    content = nbformat.read(notebook, as_version=4)
+    assert not any(cell.get("outputs") for cell in content.cells), "committed without outputs"
+    nbclient.NotebookClient(content, timeout=300, kernel_name="python3").execute()
+
+
+@pytest.mark.parametrize(
+    "command", [["ruff", "check"], ["ruff", "format", "--check"], ["pyrefly", "check"]], ids=" ".join
+)
+def test_the_code_is_formatted_linted_and_typed(command):
+    program = shutil.which(command[0], path=str(Path(sys.executable).parent)) or shutil.which(command[0])
+    done = subprocess.run([program, *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -43,7 +43,8 @@ def constants(problem: Any, x: ArrayLike | None = None, *, draws: int = 1000, se
       |eigenvalue| of the nodes' Hessians and the least one of the mean's, by iterations on Hessian-vector products. It
       may be larger, or less, elsewhere.
     - sigma of a quadratic is its noise; of a finite sum it is exact, from the gradients of all samples and the way that
-      minibatches are drawn; of anything else it is the mean over `draws` minibatches of `seed` (Monte Carlo).
+      minibatches are drawn; of anything else, and of epochs and losses that are random themselves, it is the mean over
+      `draws` minibatches of `seed` (Monte Carlo).
 
     Args:
         problem: any problem.
@@ -139,12 +140,12 @@ def _variance(problem: Any, x: Any, g: Any, key: Any, draws: int) -> Any:
     if isinstance(problem, Quadratic):
         return problem.noise**2
     squared = lambda batch: jnp.sum((problem.grad(x, batch) - g) ** 2, axis=1)
-    if isinstance(problem, FiniteSum):
-        if problem.minibatch is None:
-            return 0.0
+    if isinstance(problem, FiniteSum) and problem.minibatch is None:
+        return 0.0
+    if isinstance(problem, FiniteSum) and not problem.random and problem.sampling != "epochs":
         column = jnp.zeros((problem.n, 1), jnp.int32)
         each = jax.lax.map(lambda j: squared(column + j), jnp.arange(problem.indices.shape[1]))  # (m_max, n)
         m, b = problem.counts, problem.minibatch
         of_one = jnp.sum(jnp.where(jnp.arange(len(each))[:, None] < m, each, 0.0), axis=0) / m
-        return jnp.mean(of_one if problem.replacement else of_one * (m - b) / jnp.maximum(m - 1, 1)) / b
+        return jnp.mean(of_one if problem.sampling == "replacement" else of_one * (m - b) / jnp.maximum(m - 1, 1)) / b
     return jnp.mean(jax.lax.map(lambda i: squared(problem.sample(key, i)), jnp.arange(draws)))

@@ -9,11 +9,13 @@ import jax
 import jax.numpy as jnp
 import networkx as nx
 import numpy as np
+import optax
+from jax.tree_util import Partial
 from reference import decentralized as reference
 from reference import directed
 
 from jaxdec import algorithms as A
-from jaxdec import compressors, graphs, networks, problems
+from jaxdec import compressors, graphs, networks, problems, scaling
 from jaxdec.run import Keys
 
 N, D = 6, 3
@@ -189,6 +191,30 @@ OTHERS = [
     Case(A.QuantizedGossip(compressor=QUANTIZER), None, exact=False),
     Case(A.ChocoGossip(compressor=compressors.Scaled(QUANTIZER), consensus_lr=0.5), None, exact=False),
 ]
+
+# Methods with a server, in test_compressed, test_mcm and test_local_server; those who may be absent are, in cohorts.
+BOTH = {"compressor": QUANTIZER, "down_compressor": QUANTIZER}
+TOPS = {"compressor": compressors.TopK(k=2), "down_compressor": compressors.TopK(k=2)}
+SERVER = [
+    A.SGD(lr=0.1),
+    A.QSGD(lr=0.1, compressor=QUANTIZER),
+    A.BiQSGD(lr=0.1, **BOTH),
+    A.DIANA(lr=0.1, compressor=QUANTIZER),
+    A.Artemis(lr=0.1, **BOTH),
+    A.DORE(lr=0.1, **BOTH),
+    A.DoubleSqueeze(lr=0.1, **TOPS),
+    A.DistEFSGD(lr=0.1, **TOPS),
+    A.MCM(lr=0.1, **BOTH),
+    A.RandMCM(lr=0.1, **BOTH),
+    A.Ghost(lr=0.1, **BOTH),
+    A.ArtemisND(lr=0.1, **BOTH),
+    A.LocalSGD(lr=0.1, local_steps=3),
+    A.SCAFFOLD(lr=0.1, local_steps=3),
+    A.FedOpt(Partial(optax.adam, learning_rate=0.1), Partial(optax.sgd, learning_rate=0.1), local_steps=3),
+    A.SAVIC(lr=0.1, local_steps=3, scaling=scaling.Adam()),
+    A.SAVIC(lr=0.1, local_steps=3, scaling=scaling.OASIS(), scope="local", momentum=0.5),
+]
+OTHERS += [Case(a, None, exact=False, network=networks.server(N, cohort=N // 2 if a.partial else None)) for a in SERVER]
 
 
 def gradients(problem: problems.Quadratic, key_data: jax.Array, count: int) -> Callable[..., np.ndarray]:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import CASES, OTHERS, X0, Case, N, gradients, quadratic
+from cases import CASES, OTHERS, X0, Case, D, N, gradients, quadratic
 
 import jaxdec
 from jaxdec import algorithms, networks
@@ -24,9 +24,7 @@ CLOSE = {"rtol": 0, "atol": 1e-12}
 
 
 def by_case(cases: list[Case]) -> pytest.MarkDecorator:
-    """The laws of one case run in one process, which compiles its programs once."""
-    marked = [pytest.param(case, id=case.name, marks=pytest.mark.xdist_group(case.name)) for case in cases]
-    return pytest.mark.parametrize("case", marked)
+    return pytest.mark.parametrize("case", cases, ids=[case.name for case in cases])
 
 
 each, each_program = by_case(CASES), by_case(CASES + OTHERS)
@@ -133,12 +131,13 @@ def test_step_keeps_structure_shapes_and_dtypes(case):
         parts = [cast(part, dtype) for part in (case.algorithm, quadratic(0.5), case.network)]
 
         def both(algorithm, problem, network, x0, key):
-            r = Round(jnp.asarray(0), *network.at(jnp.asarray(0), key), key, key)
+            W, active, p, *clients = network.at(jnp.asarray(0), key)
+            r = Round(jnp.asarray(0), W, active, p, key, key, *clients)
             state, _ = algorithm.init(problem, x0, r)
             return state, algorithm.step(problem, state, r)[0]
 
         before, after = jax.eval_shape(both, *parts, x0, jax.random.key(0))
-        assert before.x.shape == x0.shape
+        assert before.x.shape == ((1, D) if case.algorithm.requires == "server" else (N, D))
         chex.assert_trees_all_equal_shapes_and_dtypes(before, after)
         assert {leaf.dtype for leaf in jax.tree.leaves(after) if jnp.issubdtype(leaf.dtype, jnp.floating)} == {
             jnp.dtype(dtype)

@@ -15,8 +15,6 @@ from jaxdec.sweep import best
 
 mpl.use("Agg")
 
-one_worker = lambda name: pytest.mark.xdist_group(name)  # which then computes a fixture once
-
 
 def drawn(figure):
     """The legend of a figure that could be saved, and its panels."""
@@ -53,7 +51,6 @@ def assert_table(dataset, tolerance):
                 np.testing.assert_allclose(value, value[0], rtol=1e-6, err_msg=f"{method}, K={K}")
 
 
-@one_worker("kgt")
 def test_corrected_methods_come_to_rest_where_the_noise_lets_them_whatever_the_heterogeneity(noisy):
     assert_table(noisy, 0.25)
 
@@ -68,7 +65,6 @@ def test_all_corrected_methods_come_to_rest_where_the_noise_lets_them_for_all_lo
     np.testing.assert_allclose(local.transpose("zeta", "local_steps"), expected, rtol=0.3)
 
 
-@one_worker("kgt")
 def test_without_noise_only_local_sgd_stalls_and_its_floor_goes_as_the_square_of_heterogeneity(noiseless):
     last = noiseless.grad_norm_sq.isel(round=-1, seed=0, local_steps=0)
     for method in ("K-GT", "Periodical GT"):
@@ -89,7 +85,6 @@ def test_local_sgd_comes_to_rest_at_the_fixed_point_of_its_recursion(K):
         np.testing.assert_allclose(x, kgt.fixed_point(problem, W, kgt.STEP / K, K), rtol=0, atol=1e-10)
 
 
-@one_worker("kgt")
 def test_local_steps_save_as_much_communication_until_the_network_is_the_bottleneck(saved):
     needed = kgt.rounds_to(saved).sel(algorithm="K-GT")
     equal, apart = (needed.sel(curvature=c) for c in saved["curvature"].values)
@@ -102,7 +97,6 @@ def test_local_steps_save_as_much_communication_until_the_network_is_the_bottlen
     assert apart[0] / apart[2] < 20
 
 
-@one_worker("kgt")
 def test_local_sgd_saves_the_same_where_all_curvatures_are_equal_and_else_never_gets_there(saved):
     local = kgt.saving(local_steps=(5,), only=("local DSGD",))
     needed = kgt.rounds_to(local).values.ravel()
@@ -110,7 +104,6 @@ def test_local_sgd_saves_the_same_where_all_curvatures_are_equal_and_else_never_
     assert np.isnan(needed[1])
 
 
-@one_worker("kgt")
 def test_the_figure_of_kgt_names_its_methods(noisy, saved):
     names, axes = drawn(kgt.figure(noisy, saved))
     assert names == ["K-GT", "Periodical GT", "local DSGD"]
@@ -156,7 +149,6 @@ def averaged():
     return quantized_push_sum.experiment(seeds=2, rounds=50)
 
 
-@one_worker("push-sum")
 def test_with_enough_bits_quantized_averaging_takes_as_many_rounds_and_several_times_fewer_bits(averaged):
     rounds = quantized_push_sum.spent_to(averaged, 1e-6, "round")
     bits = quantized_push_sum.spent_to(averaged, 1e-6)
@@ -166,7 +158,6 @@ def test_with_enough_bits_quantized_averaging_takes_as_many_rounds_and_several_t
     assert np.all(np.isnan(rounds.sel(algorithm="8 bits, ℓ∞, values")))
 
 
-@one_worker("push-sum")
 def test_averaging_diverges_if_the_variance_of_the_quantizer_is_above_the_critical_one(averaged):
     x = jnp.asarray(np.random.default_rng(1).standard_normal((200, 1024)))
     last = averaged["error"].median("seed").isel(round=-1)
@@ -181,7 +172,6 @@ def test_averaging_diverges_if_the_variance_of_the_quantizer_is_above_the_critic
             assert variance > critical or final < 1e-12
 
 
-@one_worker("push-sum")
 def test_the_figure_of_quantized_push_sum_names_its_methods(averaged):
     names, axes = drawn(quantized_push_sum.figure(averaged))
     assert names == list(quantized_push_sum.METHODS)

@@ -183,7 +183,7 @@ def test_minibatches_without_replacement_are_uniform_subsets():
     digits = data.digits()
     parts = data.from_lists([range(5), range(5, 12), range(20, 24)], len(digits.targets))
     problem = problems.softmax(digits, parts, batch_size=3)
-    problem = dataclasses.replace(problem, replacement=False)
+    problem = dataclasses.replace(problem, sampling="subset")
     draws = np.asarray(jax.vmap(lambda i: problem.sample(jax.random.key(0), i))(jnp.arange(20000)))
     ordered = np.sort(draws, axis=2)
     assert np.all(np.diff(ordered, axis=2) > 0)

@@ -117,7 +117,7 @@ def test_heterogeneity_is_measured_at_the_minimizer_and_noise_over_all_samples()
     g = np.asarray(problem.grad(x))
     assert found.zeta == pytest.approx(np.sqrt(np.mean(np.sum(g**2, axis=1))), rel=1e-8)
     key = jax.random.key(0)
-    for drawn in (problem, dataclasses.replace(problem, replacement=False, minibatch=7)):
+    for drawn in (problem, dataclasses.replace(problem, sampling="subset", minibatch=7)):
         deviation = jax.jit(jax.vmap(lambda i, p=drawn: p.grad(x, p.sample(key, i)) - g))(jnp.arange(1000))
         estimate = float(jnp.sqrt(jnp.mean(jnp.sum(deviation**2, axis=2))))
         assert theory.constants(drawn).sigma == pytest.approx(estimate, rel=0.04)

@@ -64,7 +64,7 @@ def real(name: str, *, split: Literal["clusters", "iid"] = "clusters", batch_siz
         labels = np.load(file("libsvm", f"{name}.clusters.npy"))
         parts = rebalanced([np.flatnonzero(labels == k) for k in range(CLIENTS)])
     problem = problems.logistic(scaled, data.from_lists(parts, total), batch_size=batch_size)
-    return dataclasses.replace(problem, replacement=False)
+    return dataclasses.replace(problem, sampling="subset")
 
 
 def rebalanced(parts: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -107,7 +107,7 @@ def synthetic_least_squares(
     columns = np.concatenate([np.ones((CLIENTS, SAMPLES, 1)), inputs], axis=2).reshape(CLIENTS * SAMPLES, -1)
     samples = data.dataset(root * columns, root * targets.ravel(), name=f"synthetic least squares, noise per {noise}")
     problem = problems.least_squares(samples, _blocks(), batch_size=batch_size, bias=False)
-    return dataclasses.replace(problem, replacement=False)
+    return dataclasses.replace(problem, sampling="subset")
 
 
 def synthetic_logistic(*, batch_size: int | None = None, seed: int = 0) -> Any:
@@ -124,7 +124,7 @@ def synthetic_logistic(*, batch_size: int | None = None, seed: int = 0) -> Any:
     labels = rng.random(chance.shape) < chance
     samples = data.dataset(inputs.reshape(-1, 2), labels.ravel().astype(np.int32), classes=2, name="synthetic logistic")
     problem = problems.logistic(samples, _blocks(), batch_size=batch_size, bias=False)
-    return dataclasses.replace(problem, replacement=False)
+    return dataclasses.replace(problem, sampling="subset")
 
 
 def _blocks() -> data.Partition:

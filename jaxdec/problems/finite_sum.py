@@ -5,7 +5,7 @@ exact, and a sweep over partitions batches the tables alone.
 """
 
 import dataclasses
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -13,13 +13,19 @@ import numpy as np
 import scipy.optimize
 from jaxtyping import Array, Float, Int
 
+from jaxdec import checks
 from jaxdec._module import module, static
 from jaxdec.data import Dataset, Partition
+from jaxdec.problems import sampling
 from jaxdec.types import PRNGKey, ScalarLike, Vector
 
 
 class Model(Protocol):
-    """What a sample costs under parameters x; `FiniteSum` maps it over samples and nodes."""
+    """What a sample costs under parameters x; `FiniteSum` maps it over samples and nodes.
+
+    A model whose attribute `random` is true, such as a network with dropout, gets a key with every minibatch, as
+    `losses(x, inputs, targets, key)`; exact losses and `scores` have none, and are those of the model without noise.
+    """
 
     @property
     def d(self) -> int: ...
@@ -36,9 +42,17 @@ class Model(Protocol):
 class FiniteSum:
     r"""f_i(x) = mean_j loss(x; sample ij) + l2/2 ‖x‖² + nonconvex Σ_k x_k²/(1 + x_k²).
 
-    Made by `problems.logistic`, `softmax` and `least_squares`. Node i's samples are the first counts[i] entries of row
-    i of `indices`. A minibatch is an array of positions in that row, (n, b), drawn uniformly with replacement or, with
-    replacement=False, as a uniform subset of b; it is None, the whole data, where `minibatch` is None.
+    Made by `problems.logistic`, `softmax`, `least_squares` and `neural`. Node i's samples are the first counts[i]
+    entries of row i of `indices`. A minibatch is an array of positions in that row, (n, b), or None, the whole data,
+    where `minibatch` is None. Where the loss itself is random, because inputs are augmented or the model has dropout,
+    it is (positions, keys) with a key for each node; positions alone give the loss without that randomness.
+
+    `sampling` says how a minibatch is drawn: with "replacement", as a "subset" of b different samples, afresh each
+    time, or in "epochs": each pass over a node's samples is a new permutation, cut into minibatches that run on from
+    one pass into the next, so that of m samples each is drawn exactly once in m draws. Draws are a function of the
+    seed, the node and the number of the minibatch, and of nothing else.
+
+    `augment` is applied to the gathered inputs, bytes being scaled to [0, 1] before; see `problems.augment`.
     """
 
     model: Any
@@ -51,10 +65,11 @@ class FiniteSum:
     test_inputs: Array | None = None
     test_targets: Array | None = None
     minimizer: Float[Array, " d"] | None = None  # of the mean over nodes, where known: see `solve`
+    augment: Any = None  # of the inputs of minibatches; what of it is not random, also of all others
     nodes: Int[Array, " n"] | None = None  # which nodes of the whole these are; None means all
     total: int | None = static(default=None)  # how many nodes the whole has; None means n
     minibatch: int | None = static(default=None)
-    replacement: bool = static(default=True)
+    sampling: Literal["replacement", "subset", "epochs"] = static(default="replacement")
 
     @property
     def n(self) -> int:
@@ -72,19 +87,24 @@ class FiniteSum:
     def batch_size(self):
         return jnp.mean(self.counts.astype(jnp.float32)) if self.minibatch is None else self.minibatch
 
+    @property
+    def random(self) -> bool:
+        """Whether the loss of a minibatch is random itself."""
+        return self.augment is not None or getattr(self.model, "random", False)
+
     def init(self, key: PRNGKey) -> Vector:
         return self.model.init(key, jnp.result_type(self.inputs, 0.0))
 
     def sample(self, key_data: PRNGKey, i):
-        """Positions (n, b) of minibatch number i in the nodes' rows, or None for the whole data."""
+        """Minibatch number i: positions (n, b) in the nodes' rows, with keys (n,) where the loss itself is random."""
         if self.minibatch is None:
             return None
-        # A 32-bit word modulo a count is uniform to within count / 2^32; a randint costs five times more.
-        words = jax.random.bits(jax.random.fold_in(key_data, i), (self.total or self.n, self.minibatch), jnp.uint32)
-        words = words if self.nodes is None else words[self.nodes]
-        if not self.replacement:
-            return _subset(words, self.counts)
-        return (words % self.counts[:, None].astype(jnp.uint32)).astype(jnp.int32)
+        total = self.total or self.n
+        positions = sampling.positions(self.sampling, key_data, i, self.nodes, total, self.counts, self.minibatch)
+        if not self.random:
+            return positions
+        nodes = jnp.arange(self.n) if self.nodes is None else self.nodes
+        return positions, sampling.node_keys(key_data, i, nodes)
 
     def loss(self, x, batch=None):
         return jax.vmap(self._node_loss)(x, *self._gather(batch, x.dtype))
@@ -99,12 +119,15 @@ class FiniteSum:
     def objective(self, x: Vector) -> Float[Array, ""]:
         """mean_i f_i(x) at one point: each sample is visited once, however unequal the shares."""
         weights = jnp.zeros(self.inputs.shape[0], x.dtype).at[self.indices].add(self._shares(x.dtype) / self.n)
-        return weights @ self.model.losses(x, self.inputs, self.targets) + self._regularizer(x)
+        return weights @ self.model.losses(x, self._augmented(self.inputs, x.dtype), self.targets) + self._regularizer(
+            x
+        )
 
     def test(self, x: Vector):
         if self.test_inputs is None:
             return {}
-        return {f"test_{k}": v for k, v in self.model.scores(x, self.test_inputs, self.test_targets).items()}
+        inputs = self._augmented(self.test_inputs, x.dtype)
+        return {f"test_{k}": v for k, v in self.model.scores(x, inputs, self.test_targets).items()}
 
     def take(self, clients):
         nodes = jnp.arange(self.n) if self.nodes is None else self.nodes
@@ -117,16 +140,33 @@ class FiniteSum:
         )
 
     def _gather(self, batch, dtype):
-        """Inputs (n, b, ...), targets (n, b) and weights (n, b) of a batch."""
-        if batch is None:
+        """Inputs (n, b, ...), targets (n, b), weights (n, b) and keys (n,), or None, of a batch."""
+        positions, keys = batch if isinstance(batch, tuple) else (batch, None)
+        if positions is None:
             index, weights = self.indices, self._shares(dtype)
         else:
-            index = jnp.take_along_axis(jnp.asarray(self.indices), batch, axis=1)
-            weights = jnp.full(batch.shape, 1 / batch.shape[1], dtype)
-        return self.inputs[index], self.targets[index], weights
+            index = jnp.take_along_axis(jnp.asarray(self.indices), positions, axis=1)
+            weights = jnp.full(positions.shape, 1 / positions.shape[1], dtype)
+        inputs = self.inputs[index]
+        if self.augment is not None:
+            own = None if keys is None else _folded(keys, 0)
+            inputs = jax.vmap(lambda inputs, key: self._augmented(inputs, dtype, key))(inputs, own)
+        return (
+            inputs,
+            self.targets[index],
+            weights,
+            None if keys is None or not getattr(self.model, "random", False) else _folded(keys, 1),
+        )
 
-    def _node_loss(self, x, inputs, targets, weights):
-        losses = self.model.losses(x, inputs, targets)
+    def _augmented(self, inputs, dtype, key=None):
+        """The inputs as the model gets them; bytes of augmented images are scaled to [0, 1] first."""
+        if self.augment is None:
+            return inputs
+        scale = 255 if jnp.issubdtype(inputs.dtype, jnp.integer) else 1
+        return self.augment(inputs.astype(dtype) / scale, key)
+
+    def _node_loss(self, x, inputs, targets, weights, key):
+        losses = self.model.losses(x, inputs, targets, *(() if key is None else (key,)))
         return weights @ losses + self._regularizer(x)
 
     def _shares(self, dtype):
@@ -144,11 +184,15 @@ class FiniteSum:
             raise ValueError(f"node {int(np.argmin(counts))} has no data; give every node at least one sample")
         if self.minibatch is not None and self.minibatch < 1:
             raise ValueError(f"a minibatch has at least one sample; got {self.minibatch}. None means the whole data")
-        if self.minibatch is not None and not self.replacement and self.minibatch > (least := int(np.min(counts))):
+        checks.choice("sampling", self.sampling, sampling.KINDS)
+        if self.minibatch is not None and self.sampling == "subset" and self.minibatch > (least := int(np.min(counts))):
             raise ValueError(
                 f"a minibatch of {self.minibatch} without replacement needs as many samples, and node "
-                f"{int(np.argmin(counts))} has {least}; take replacement=True, or at most {least} samples"
+                f'{int(np.argmin(counts))} has {least}; take sampling="replacement" or "epochs", or at most {least} '
+                "samples"
             )
+        if hasattr(self.augment, "check"):
+            self.augment.check(self.inputs.shape[1:])
         for name in ("l2", "nonconvex"):
             if np.any(np.asarray(getattr(self, name)) < 0):
                 raise ValueError(
@@ -156,20 +200,8 @@ class FiniteSum:
                 )
 
 
-def _subset(words: Array, counts: Int[Array, " n"]) -> Int[Array, "n b"]:
-    """Uniform subsets of 0, ..., counts - 1 from random words (n, b), by Floyd's algorithm.
-
-    The k-th position is drawn from 0, ..., j with j = counts - b + k; if it is there already, j itself is taken.
-    """
-    b = words.shape[1]
-
-    def draw(k, chosen):
-        j = counts - b + k
-        position = (words[:, k] % (j + 1).astype(jnp.uint32)).astype(jnp.int32)
-        there = jnp.any(chosen == position[:, None], axis=1)
-        return chosen.at[:, k].set(jnp.where(there, j, position).astype(jnp.int32))
-
-    return jax.lax.fori_loop(0, b, draw, jnp.full(words.shape, -1, jnp.int32))
+def _folded(keys, which: int):
+    return jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, which)
 
 
 def finite_sum(
@@ -180,8 +212,20 @@ def finite_sum(
     batch_size: int | None = None,
     l2: ScalarLike = 0.0,
     nonconvex: ScalarLike = 0.0,
+    sampling: Literal["replacement", "subset", "epochs"] = "replacement",
+    augment: Any = None,
 ) -> FiniteSum:
     """The problem of `model` on `data`, split as `partition` says.
+
+    Args:
+        model: see `Model`.
+        data: the samples.
+        partition: who holds what.
+        batch_size: samples in a minibatch; None means that every gradient is exact.
+        l2: the weight of ‖x‖²/2.
+        nonconvex: the weight of Σ x²/(1 + x²).
+        sampling: how minibatches are drawn, see `FiniteSum`.
+        augment: of the inputs, see `problems.augment`.
 
     Raises:
         ValueError: if the partition names samples that the data do not have.
@@ -201,7 +245,9 @@ def finite_sum(
         nonconvex=nonconvex,
         test_inputs=None if data.test_inputs is None else jnp.asarray(data.test_inputs),
         test_targets=None if data.test_targets is None else jnp.asarray(data.test_targets),
+        augment=augment,
         minibatch=batch_size,
+        sampling=sampling,
     )
 
 

@@ -140,12 +140,13 @@ def _variance(problem: Any, x: Any, g: Any, key: Any, draws: int) -> Any:
     if isinstance(problem, Quadratic):
         return problem.noise**2
     squared = lambda batch: jnp.sum((problem.grad(x, batch) - g) ** 2, axis=1)
-    if isinstance(problem, FiniteSum) and problem.minibatch is None:
+    b = problem.minibatch if isinstance(problem, FiniteSum) else 1
+    if b is None:
         return 0.0
     if isinstance(problem, FiniteSum) and not problem.random and problem.sampling != "epochs":
         column = jnp.zeros((problem.n, 1), jnp.int32)
         each = jax.lax.map(lambda j: squared(column + j), jnp.arange(problem.indices.shape[1]))  # (m_max, n)
-        m, b = problem.counts, problem.minibatch
+        m = problem.counts
         of_one = jnp.sum(jnp.where(jnp.arange(len(each))[:, None] < m, each, 0.0), axis=0) / m
         return jnp.mean(of_one if problem.sampling == "replacement" else of_one * (m - b) / jnp.maximum(m - 1, 1)) / b
     return jnp.mean(jax.lax.map(lambda i: squared(problem.sample(key, i)), jnp.arange(draws)))

@@ -1,4 +1,4 @@
-"""Laws of datasets and partitions: what is refused, what a table holds, how skewed it is."""
+"""Laws of datasets: what is refused, what is held out, what the synthetic ones look like."""
 
 import math
 
@@ -6,31 +6,16 @@ import numpy as np
 import pytest
 
 from jaxdec.data import (
-    Dataset,
-    Partition,
     binary,
     breast_cancer,
     dataset,
-    describe,
     digits,
-    dirichlet,
-    explicit,
-    from_lists,
-    iid,
-    label_counts,
+    split,
     synthetic_classification,
     synthetic_regression,
 )
 
-LABELS = np.random.default_rng(0).permutation(np.repeat(np.arange(10), 100))
 REGRESSION = synthetic_regression(20, features=3)
-
-
-def held(partition: Partition) -> np.ndarray:
-    return np.concatenate([partition.node(i) for i in range(partition.n)])
-
-
-# --- datasets ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])
@@ -220,201 +205,28 @@ def test_binary_refuses_regression():
         binary(REGRESSION, 1)
 
 
-# --- partitions -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda seed: iid(LABELS, 7, seed),
-        lambda seed: dirichlet(LABELS, 7, 0.3, seed),
-        lambda seed: dirichlet(LABELS, 7, 100.0, seed, min_samples=20),
-        lambda seed: dirichlet(LABELS, 1, 0.01, seed),
-    ],
-)
-def test_every_sample_goes_to_exactly_one_node(make):
-    for seed in range(5):
-        partition = make(seed)
-        assert np.array_equal(np.sort(held(partition)), np.arange(1000))
-        assert partition.counts.sum() == 1000
-        assert partition.unused(1000) == 0
-        assert partition.unused(1003) == 3
-
-
-@pytest.mark.parametrize("make", [lambda: dirichlet(LABELS, 7, 0.3), lambda: from_lists([[0, 1, 2], [4], [3, 9]], 10)])
-def test_padding_repeats_the_samples_of_its_own_node(make):
-    partition = make()
-    assert partition.indices.dtype == partition.counts.dtype == np.int32
-    assert partition.indices.shape == (partition.n, partition.counts.max())
-    for row, count in zip(partition.indices, partition.counts, strict=True):
-        assert len(set(row[:count])) == count
-        assert set(row[count:]) <= set(row[:count])
-
-
-@pytest.mark.parametrize("make", [iid, lambda data, n, seed: dirichlet(data, n, 0.5, seed)])
-def test_partitions_follow_the_seed(make):
-    assert np.array_equal(make(LABELS, 5, seed=1).indices, make(LABELS, 5, seed=1).indices)
-    assert not np.array_equal(held(make(LABELS, 5, seed=1)), held(make(LABELS, 5, seed=2)))
-
-
-@pytest.mark.parametrize("make", [iid, lambda data, n: dirichlet(data, n, 0.5)])
-def test_a_dataset_is_partitioned_as_its_labels(make):
+def test_a_validation_split_shares_the_rest_and_holds_out_a_share_of_every_class():
     task = digits()
-    assert np.array_equal(make(task, 4).indices, make(task.targets, 4).indices)
-
-
-@pytest.mark.parametrize(("total", "n"), [(11, 4), (12, 4), (5, 5), (7, 1)])
-def test_iid_shares_are_equal_up_to_one(total, n):
-    assert iid(range(total), n).counts.tolist() == [total // n + (i < total % n) for i in range(n)]
-
-
-def test_iid_serves_regression():
-    assert iid(REGRESSION, 3).unused(20) == 0
-
-
-def test_large_alpha_gives_every_node_the_global_mix():
-    table = label_counts(dirichlet(LABELS, 5, alpha=1e6), LABELS)
-    assert np.all(np.abs(table - 20) <= 1)
-
-
-def test_small_alpha_gives_each_class_to_one_node():
-    table = label_counts(dirichlet(LABELS, 3, alpha=1e-3), LABELS)
-    assert np.mean(table.max(axis=0)) > 99
-
-
-def test_class_shares_have_dirichlet_moments():
-    # A coordinate of Dir(alpha 1_n) has mean 1/n and variance (n - 1) / (n^2 (n alpha + 1)).
-    labels = np.repeat(np.arange(2000), 50)
-    shares = label_counts(dirichlet(labels, 4, alpha=0.5), labels) / 50
-    assert np.allclose(shares.mean(axis=1), 0.25, atol=0.02)
-    assert np.allclose(shares.var(axis=1), 3 / (16 * 3), atol=0.005)
-
-
-def test_skew_decreases_with_alpha():
-    skews = [np.std(label_counts(dirichlet(LABELS, 5, alpha), LABELS)) for alpha in (0.05, 0.5, 5.0, 50.0)]
-    assert skews == sorted(skews, reverse=True)
-
-
-def test_every_node_holds_min_samples():
-    for seed in range(20):
-        assert dirichlet(LABELS, 10, 0.1, seed, min_samples=10).counts.min() >= 10
-
-
-@pytest.mark.parametrize("alpha", [0, -1.0, float("nan"), float("inf"), 1e308])
-def test_dirichlet_refuses_alpha(alpha):
-    with pytest.raises(ValueError, match="alpha must be a finite positive number, got"):
-        dirichlet(LABELS, 5, alpha)
+    final, tuning = split(task, 0.1, seed=2)
+    assert final.inputs is tuning.inputs
+    assert final.targets is tuning.targets
+    assert final.test_inputs is task.test_inputs
+    together = np.concatenate([final.inputs, tuning.test_inputs])
+    order = lambda a: a[np.lexsort(a.T)]
+    assert np.array_equal(order(together), order(task.inputs))
+    held, every = np.bincount(tuning.test_targets), np.bincount(task.targets)
+    assert np.all(np.abs(held - 0.1 * every) <= 1)
+    again, other = split(task, 0.1, seed=2)[1], split(task, 0.1, seed=3)[1]
+    assert np.array_equal(tuning.test_inputs, again.test_inputs)
+    assert not np.array_equal(tuning.test_inputs, other.test_inputs)
+    line = split(REGRESSION, 0.25)[1]
+    assert len(line.targets) == 15
+    assert line.classes is None
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (dict(data=LABELS, n=0), "n must be an integer of at least 1, got 0"),
-        (dict(data=LABELS, n=2.0), "n must be an integer of at least 1, got 2.0"),
-        (dict(data=LABELS, n=1001), "n=1001 nodes cannot each hold one of 1000 samples; use at most 1000 nodes"),
-        (dict(data=LABELS, n=5, min_samples=0), "min_samples must be an integer of at least 1, got 0"),
-        (dict(data=LABELS, n=5, min_samples=201), "5 nodes with min_samples=201 need 1005 samples, .* are 1000"),
-        (dict(data=REGRESSION, n=5), "'synthetic_regression' is a regression set and has no labels"),
-        (dict(data=LABELS.astype(float), n=5), r"array of integers, got shape \(1000,\) float64; convert"),
-        (dict(data=LABELS[:, None], n=5), r"array of integers, got shape \(1000, 1\)"),
-        (dict(data=[], n=1), "nonempty"),
-    ],
+    ("make", "fraction"), [(digits, 0.0), (digits, 1.0), (digits, 0.001), (lambda: REGRESSION, 1.0)]
 )
-def test_dirichlet_refuses(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        dirichlet(alpha=0.5, **arguments)
-
-
-def test_dirichlet_gives_up_saying_how_far_it_got():
-    with pytest.raises(ValueError, match=r"none of 1000 .* alpha=0.001 .* n=20 .* at best the smallest node held 0;"):
-        dirichlet(LABELS, 20, alpha=0.001)
-
-
-@pytest.mark.parametrize(
-    ("data", "n", "message"),
-    [
-        (LABELS, 0, "n must be an integer of at least 1, got 0"),
-        (LABELS, 1001, "n=1001 nodes cannot each hold one of 1000 samples"),
-        (100, 4, r"got 100; try range\(100\)"),
-    ],
-)
-def test_iid_refuses(data, n, message):
-    with pytest.raises(ValueError, match=message):
-        iid(data, n)
-
-
-def test_explicit_lists_are_kept_in_order():
-    partition = explicit([[5, 0, 3], np.array([2, 1], np.uint8)], total=6)
-    assert partition.n == 2
-    assert partition.unused(6) == 1
-    assert [partition.node(i).tolist() for i in range(2)] == [[5, 0, 3], [2, 1]]
-
-
-def test_sharing_between_nodes_is_opt_in():
-    with pytest.raises(ValueError, match="nodes share 2 of 4 samples, such as sample 1 of nodes 0 and 2"):
-        from_lists([[0, 1, 2], [3], [1, 2]], total=4)
-    assert from_lists([[0, 1, 2], [3], [1, 2]], total=4, allow_shared=True).unused(4) == 0
-
-
-@pytest.mark.parametrize(
-    ("lists", "message"),
-    [
-        ([], "lists is empty"),
-        ([[0], []], "node 1 has no sample"),
-        ([[0], [1, 4]], r"node 1 holds position 4, but positions are 0..3 \(total=4\)"),
-        ([[-1]], "node 0 holds position -1"),
-        ([[0], [2, 1, 2]], "node 1 holds sample 2 more than once"),
-        ([[0.0, 1.0]], r"node 0 has positions of shape \(2,\) float64"),
-        ([[True, False, True, True]], "turn a boolean mask into positions"),
-        ([[[0, 1]]], r"node 0 has positions of shape \(1, 2\)"),
-    ],
-)
-def test_from_lists_refuses(lists, message):
-    with pytest.raises(ValueError, match=message):
-        from_lists(lists, total=4)
-
-
-def test_from_lists_refuses_an_empty_training_set():
-    with pytest.raises(ValueError, match="total must be an integer of at least 1, got 0"):
-        from_lists([[0]], total=0)
-
-
-def test_label_counts_sum_to_node_and_class_sizes():
-    partition = dirichlet(LABELS, 6, 0.5)
-    table = label_counts(partition, LABELS, classes=12)
-    assert table.shape == (6, 12)
-    assert np.array_equal(table.sum(axis=1), partition.counts)
-    assert np.array_equal(table.sum(axis=0), np.bincount(LABELS, minlength=12))
-
-
-def test_label_counts_have_a_column_for_a_class_without_samples():
-    task: Dataset = dataset(np.zeros((2, 1)), [0, 1], classes=4)
-    assert label_counts(iid(task, 1), task).tolist() == [[1, 1, 0, 0]]
-
-
-@pytest.mark.parametrize(
-    ("labels", "classes", "message"),
-    [
-        ([0, 1, 5], 3, r"labels \[5\] are outside 0..2"),
-        ([0, -1, 1], None, r"labels \[-1\] are outside 0..1"),
-        ([0, 1], None, "the partition holds sample 2, but there are only 2 samples, 0..1"),
-        ([0.0, 1.0, 2.0], None, "array of integers"),
-        ([0, 1, 2], 0, "classes must be an integer of at least 1, got 0"),
-    ],
-)
-def test_label_counts_refuse(labels, classes, message):
-    with pytest.raises(ValueError, match=message):
-        label_counts(iid(range(3), 1), labels, classes)
-
-
-def test_unused_refuses_a_total_below_the_partition():
-    with pytest.raises(ValueError, match="holds sample 9, but there are only 5 samples"):
-        iid(range(10), 2).unused(5)
-
-
-def test_describe_has_one_aligned_row_per_node():
-    header, *rows, last = describe(dirichlet(LABELS, 3, 0.5), LABELS).splitlines()
-    assert header.split("  ") == ["node", "samples", *(f"class {k}" for k in range(10))]
-    assert len(rows) == 3
-    assert {len(row) for row in rows} == {len(header)}
-    assert last == "0 of 1000 samples unused"
+def test_a_validation_split_leaves_samples_on_both_sides(make, fraction):
+    with pytest.raises(ValueError, match=rf"fraction must be such as to leave at least .* got {fraction}"):
+        split(make(), fraction)

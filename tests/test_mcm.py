@@ -74,11 +74,11 @@ def test_synthetic_logistic_has_one_draw_of_inputs_of_two_kinds():
 
 def test_files_that_are_not_there_are_named(tmp_path, monkeypatch):
     monkeypatch.setenv("JAXDEC_DATA", str(tmp_path))
-    with pytest.raises(FileNotFoundError, match=rf"no file 'a9a', and none in {tmp_path}/libsvm.*Put it there"):
-        data.libsvm("a9a")
+    with pytest.raises(FileNotFoundError, match=rf"no file 'nothing', and none in {tmp_path}/libsvm.*Put it there"):
+        data.libsvm("nothing")
     monkeypatch.delenv("JAXDEC_DATA")
     with pytest.raises(FileNotFoundError, match="JAXDEC_DATA \\(not set\\)"):
-        data.libsvm("a9a")
+        data.libsvm("nothing")
 
 
 def test_libsvm_files_are_dense_with_labels_from_zero_and_their_test_set(tmp_path, monkeypatch):

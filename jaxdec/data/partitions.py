@@ -1,7 +1,8 @@
 """Partitions: which node holds which training samples, as one index table.
 
 Every kind of partition is a function that decides on one list of positions per node and hands the lists to
-`from_lists`, which alone builds (and validates) the table.
+`from_lists`, which alone builds (and validates) the table. Those by label are in `label_skew`, by cluster in
+`clusters`; what a partition holds is told by `contents`.
 """
 
 import math
@@ -12,8 +13,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxdec.data.sources import Dataset, whole
-
-DIRICHLET_ATTEMPTS = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,13 +37,23 @@ class Partition:
         """(counts[i],) int32, the positions of node i's samples."""
         return self.indices[i, : self.counts[i]]
 
+    def padded(self, width: int) -> "Partition":
+        """The same partition with a table of `width` columns, so that tables of several stack; see `stackable`.
+
+        Raises:
+            ValueError: if a node holds more than `width` samples.
+        """
+        if (most := int(self.counts.max())) > width:
+            raise ValueError(f"a node holds {most} samples, which do not fit in a table of {width} columns")
+        return Partition(np.stack([np.resize(self.node(i), width) for i in range(self.n)]), self.counts)
+
     def unused(self, total: int) -> int:
         """How many of `total` training samples no node holds.
 
         Raises:
             ValueError: the partition reaches beyond `total` samples.
         """
-        _check_reach(self, total)
+        check_reach(self, total)
         return total - len(np.unique(self.indices))
 
 
@@ -85,6 +94,22 @@ def from_lists(lists: Sequence[ArrayLike], total: int, *, allow_shared: bool = F
 explicit = from_lists
 
 
+def stackable(partitions: Sequence[Partition]) -> list[Partition]:
+    """The same partitions with tables of equal width, so that problems made of them are cells of one program.
+
+    Raises:
+        ValueError: if they differ in their number of nodes.
+
+    >>> wide, narrow = stackable([from_lists([[0, 1, 2], [3]], 4), from_lists([[0, 1], [2, 3]], 4)])
+    >>> narrow.indices.tolist(), narrow.counts.tolist()
+    ([[0, 1, 0], [2, 3, 2]], [2, 2])
+    """
+    if len(nodes := {partition.n for partition in partitions}) > 1:
+        raise ValueError(f"partitions over {sorted(nodes)} nodes do not stack; make them all for one number of nodes")
+    width = max(partition.indices.shape[1] for partition in partitions)
+    return [partition.padded(width) for partition in partitions]
+
+
 def iid(data: Dataset | ArrayLike, n: int, seed: int = 0) -> Partition:
     """Shuffled equal shares: every sample goes to one node, and the first N mod n nodes hold one more than the rest.
 
@@ -99,119 +124,43 @@ def iid(data: Dataset | ArrayLike, n: int, seed: int = 0) -> Partition:
     >>> iid(range(11), n=4).counts.tolist()
     [3, 3, 3, 2]
     """
-    samples = data.targets if isinstance(data, Dataset) else np.asarray(data)
-    if samples.ndim == 0:
-        raise ValueError(f"iid needs a Dataset or one entry per sample, got {data!r}; try range({data!r})")
-    total = len(samples)
-    n = _nodes(n, total)
+    total = _length(data)
+    n = node_count(n, total)
     return from_lists(np.array_split(np.random.default_rng(seed).permutation(total), n), total)
 
 
-def dirichlet(data: Dataset | ArrayLike, n: int, alpha: float, seed: int = 0, min_samples: int = 1) -> Partition:
-    """Label skew: each class is split among the nodes in proportions drawn from a Dirichlet distribution.
+def quantity(data: Dataset | ArrayLike, n: int, alpha: float, seed: int = 0, min_samples: int = 1) -> Partition:
+    """Quantity skew: shuffled shares of unequal sizes, the same mix everywhere.
 
-    For every class k, independently, p_k ~ Dir(alpha, ..., alpha) over the n nodes, and node i takes the share p_k[i]
-    of the shuffled samples of class k (cut at the rounded cumulative shares). Every sample goes to exactly one node.
-    A large alpha gives every node the mix of the whole set; a small alpha gives most of each class to one node. Nodes
-    differ in size as well as in mix. The whole draw is repeated until every node holds at least `min_samples`, at most
-    1000 times: the result follows the distribution conditioned on that event.
+    Every node gets `min_samples`; the rest is cut in proportions drawn from Dir(alpha, ..., alpha), at the rounded
+    cumulative shares, so that every sample goes to exactly one node.
 
-    Source: the per-class draw over nodes of Yurochkin et al., "Bayesian Nonparametric Federated Learning of Neural
-    Networks", ICML 2019 (arXiv 1905.12022). It is not the per-node draw over classes of Hsu, Qi and Brown, "Measuring
-    the Effects of Non-Identical Data Distribution for Federated Visual Classification", 2019 (arXiv 1909.06335), where
-    node i draws q_i ~ Dir(alpha p) over the classes, p being a prior over them, and nodes are equally large; the same
-    alpha means a different skew there.
+    Source: after the quantity skew of Li, Diao, Chen and He, "Federated Learning on Non-IID Data Silos",
+    arXiv:2102.02079.
 
     Args:
-        data: a classification `Dataset`, or its (N,) integer labels.
+        data: a `Dataset`, or anything as long as its training set.
         n: number of nodes, 1..N.
-        alpha: concentration, positive.
-        seed: of the proportions and shuffles.
-        min_samples: fewest samples a node may hold, at least 1.
+        alpha: concentration, positive: large for equal sizes.
+        seed: of the proportions and the shuffle.
+        min_samples: fewest samples a node holds.
 
     Raises:
-        ValueError: regression data, n or alpha or `min_samples` out of range, or no draw in 1000 gave every node
-            `min_samples`.
+        ValueError: n, alpha or `min_samples` out of range.
 
-    >>> labels = np.repeat([0, 1, 2], 100)
-    >>> partition = dirichlet(labels, n=4, alpha=0.5)
-    >>> partition.n, int(partition.counts.sum()), partition.unused(300)
-    (4, 300, 0)
+    >>> partition = quantity(range(1000), n=4, alpha=0.5)
+    >>> int(partition.counts.sum()), partition.unused(1000)
+    (1000, 0)
     """
-    labels = _class_labels(data)
-    n = _nodes(n, len(labels))
-    min_samples = whole("min_samples", min_samples, least=1)
-    if n * min_samples > len(labels):
-        raise ValueError(
-            f"{n} nodes with min_samples={min_samples} need {n * min_samples} samples, but there are {len(labels)}; "
-            "lower n or min_samples"
-        )
-    if not (alpha > 0 and math.isfinite(n * float(alpha))):
-        raise ValueError(f"alpha must be a finite positive number, got {alpha!r}; use iid for equal mixes")
-
+    total = _length(data)
+    n, min_samples = node_count(n, total), whole("min_samples", min_samples, least=1)
+    if n * min_samples > total:
+        raise ValueError(f"{n} nodes of at least {min_samples} samples need {n * min_samples}, but there are {total}")
+    concentration(alpha, n)
     rng = np.random.default_rng(seed)
-    members = [np.flatnonzero(labels == k) for k in np.unique(labels)]
-    sizes = np.array([[len(of_class)] for of_class in members])
-    reached = 0
-    for _ in range(DIRICHLET_ATTEMPTS):
-        proportions = rng.dirichlet(np.full(n, alpha), size=len(members))  # (classes, n)
-        # Rounding the cumulative shares, not the shares themselves, uses every sample exactly once.
-        cuts = np.rint(np.cumsum(proportions, axis=1)[:, :-1] * sizes).astype(np.int64)
-        smallest = np.diff(cuts, axis=1, prepend=0, append=sizes).sum(axis=0).min()
-        if smallest >= min_samples:
-            shares = [np.split(rng.permutation(of_class), at) for of_class, at in zip(members, cuts, strict=True)]
-            return from_lists([np.concatenate(share) for share in zip(*shares, strict=True)], len(labels))
-        reached = max(reached, smallest)
-    raise ValueError(
-        f"none of {DIRICHLET_ATTEMPTS} Dirichlet draws with alpha={alpha} gave each of n={n} nodes "
-        f"min_samples={min_samples} of the {len(labels)} samples: at best the smallest node held {reached}; "
-        "raise alpha, or lower n or min_samples"
-    )
-
-
-def label_counts(partition: Partition, data: Dataset | ArrayLike, classes: int | None = None) -> np.ndarray:
-    """(n, classes) int64, how many samples of each class each node holds.
-
-    Args:
-        partition: of the training set.
-        data: the classification `Dataset`, or its (N,) integer labels.
-        classes: number of classes; by default the dataset's, or one more than the largest label.
-
-    Raises:
-        ValueError: regression data, a label outside 0..classes-1, or a partition reaching beyond the labels.
-
-    >>> label_counts(from_lists([[0, 1], [2, 3]], total=4), [0, 2, 2, 2]).tolist()
-    [[1, 0, 1], [0, 0, 2]]
-    """
-    labels = _class_labels(data)
-    _check_reach(partition, len(labels))
-    if classes is None:
-        classes = data.classes if isinstance(data, Dataset) else max(int(labels.max()) + 1, 1)
-    classes = whole("classes", classes, least=1)
-    outside = np.unique(labels[(labels < 0) | (labels >= classes)])
-    if len(outside):
-        raise ValueError(
-            f"labels {outside[:5].tolist()} are outside 0..{classes - 1}; number them from 0 with "
-            "np.unique(y, return_inverse=True)[1], or raise classes"
-        )
-    return np.stack([np.bincount(labels[partition.node(i)], minlength=classes) for i in range(partition.n)])
-
-
-def describe(partition: Partition, data: Dataset | ArrayLike) -> str:
-    """A text table of `label_counts`: one row per node, one column per class, and the samples no node holds.
-
-    >>> print(describe(from_lists([[0, 1], [2]], total=4), [0, 1, 1, 1]))
-    node  samples  class 0  class 1
-       0        2        1        1
-       1        1        0        1
-    1 of 4 samples unused
-    """
-    table = label_counts(partition, data)
-    total = len(_class_labels(data))
-    header = ["node", "samples", *(f"class {k}" for k in range(table.shape[1]))]
-    rows = [[i, count, *row] for i, (count, row) in enumerate(zip(partition.counts, table, strict=True))]
-    lines = ["  ".join(f"{cell:>{len(title)}}" for title, cell in zip(header, row, strict=True)) for row in rows]
-    return "\n".join(["  ".join(header), *lines, f"{partition.unused(total)} of {total} samples unused"])
+    shares = np.cumsum(rng.dirichlet(np.full(n, alpha)))[:-1]
+    cuts = np.rint(shares * (total - n * min_samples)).astype(np.int64) + min_samples * np.arange(1, n)
+    return from_lists(np.split(rng.permutation(total), cuts), total)
 
 
 def _positions(node: int, row: ArrayLike, total: int) -> np.ndarray:
@@ -233,14 +182,27 @@ def _positions(node: int, row: ArrayLike, total: int) -> np.ndarray:
     return row.astype(np.int64)
 
 
-def _nodes(n: int, total: int) -> int:
+def _length(data: Dataset | ArrayLike) -> int:
+    samples = data.targets if isinstance(data, Dataset) else np.asarray(data)
+    if samples.ndim == 0:
+        raise ValueError(f"expected a Dataset or one entry per sample, got {data!r}; try range({data!r})")
+    return len(samples)
+
+
+def concentration(alpha: float, n: int) -> None:
+    """Refuse an alpha that is no concentration of a Dirichlet distribution over n."""
+    if not (alpha > 0 and math.isfinite(n * float(alpha))):
+        raise ValueError(f"alpha must be a finite positive number, got {alpha!r}; use iid for equal shares")
+
+
+def node_count(n: int, total: int) -> int:
     n = whole("n", n, least=1)
     if n > total:
         raise ValueError(f"n={n} nodes cannot each hold one of {total} samples; use at most {total} nodes")
     return n
 
 
-def _class_labels(data: Dataset | ArrayLike) -> np.ndarray:
+def class_labels(data: Dataset | ArrayLike) -> np.ndarray:
     """(N,) integer labels of a classification set."""
     if isinstance(data, Dataset):
         if data.classes is None:
@@ -258,7 +220,7 @@ def _class_labels(data: Dataset | ArrayLike) -> np.ndarray:
     return labels.astype(np.int64)
 
 
-def _check_reach(partition: Partition, total: int) -> None:
+def check_reach(partition: Partition, total: int) -> None:
     last = int(partition.indices.max())
     if last >= total:
         raise ValueError(f"the partition holds sample {last}, but there are only {total} samples, 0..{total - 1}")

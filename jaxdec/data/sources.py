@@ -1,4 +1,4 @@
-"""Datasets: validated NumPy arrays of samples, from scikit-learn (nothing downloaded), synthetic, or your own."""
+"""Datasets: validated NumPy arrays of samples, from scikit-learn (nothing downloaded), or your own."""
 
 import math
 import operator
@@ -155,79 +155,6 @@ def breast_cancer(test_fraction: float = 0.2, seed: int = 0) -> Dataset:
     return dataset(inputs, labels, test_inputs=test_inputs, test_targets=test_labels, classes=2, name="breast_cancer")
 
 
-def synthetic_classification(
-    samples: int, features: int, classes: int = 2, separation: float = 1.0, seed: int = 0
-) -> Dataset:
-    """Gaussian classes whose means are all `separation` apart; no test set.
-
-    x = m_y + z with z ~ N(0, I). The means m_0, ..., m_{classes-1} are the corners of a regular simplex centred at the
-    origin and turned at random: |m_j - m_k| = separation for all j != k. Classes hold equally many samples, up to one.
-    For two classes the best attainable error is Phi(-separation / 2), with Phi the normal distribution function.
-
-    Args:
-        samples: N, at least `classes`.
-        features: at least `classes - 1`, the dimension of the simplex.
-        classes: at least 2.
-        separation: distance between class means, in units of the noise; 0 makes the labels unlearnable.
-        seed: of means, labels and noise.
-
-    Returns:
-        `Dataset` with inputs (samples, features) float64 and int32 labels (samples,).
-
-    Raises:
-        ValueError: a size is too small, or `separation` is negative or not finite.
-
-    >>> task = synthetic_classification(100, features=5, classes=3)
-    >>> task.inputs.shape, task.classes
-    ((100, 5), 3)
-    """
-    classes = whole("classes", classes, least=2)
-    samples = whole("samples", samples, least=classes)
-    features = whole("features", features, least=classes - 1)
-    separation = _nonnegative("separation", separation)
-    rng = np.random.default_rng(seed)
-
-    # Rows of an orthonormal basis of the complement of (1, ..., 1) are sqrt(2) apart and sum to zero.
-    corners = np.linalg.qr(np.column_stack([np.ones(classes), np.eye(classes)[:, 1:]]))[0][:, 1:]
-    turn = np.linalg.qr(rng.normal(size=(features, classes - 1)))[0]
-    means = separation / math.sqrt(2) * corners @ turn.T
-    labels = rng.permutation(np.arange(samples) % classes)
-    inputs = means[labels] + rng.normal(size=(samples, features))
-    return dataset(inputs, labels, classes=classes, name="synthetic_classification")
-
-
-def synthetic_regression(samples: int, features: int, noise: float = 0.1, seed: int = 0) -> Dataset:
-    """A noisy linear map: y = <w, x> + noise e, with x ~ N(0, I), e ~ N(0, 1), w uniform on the sphere; no test set.
-
-    Since |w| = 1 the signal has variance 1, so `noise` is the noise-to-signal ratio and noise^2 the best attainable
-    mean squared error.
-
-    Args:
-        samples: N, at least 1.
-        features: at least 1.
-        noise: standard deviation of the noise.
-        seed: of w, inputs and noise.
-
-    Returns:
-        `Dataset` with inputs (samples, features) and targets (samples,), both float64; classes is None.
-
-    Raises:
-        ValueError: a size is too small, or `noise` is negative or not finite.
-
-    >>> task = synthetic_regression(100, features=5)
-    >>> task.targets.shape, task.classes
-    ((100,), None)
-    """
-    samples = whole("samples", samples, least=1)
-    features = whole("features", features, least=1)
-    noise = _nonnegative("noise", noise)
-    rng = np.random.default_rng(seed)
-    weights = rng.normal(size=features)
-    weights /= np.linalg.norm(weights)
-    inputs = rng.normal(size=(samples, features))
-    return dataset(inputs, inputs @ weights + noise * rng.normal(size=samples), name="synthetic_regression")
-
-
 def binary(dataset: Dataset, positive: int | Collection[int]) -> Dataset:
     """One versus rest: the same inputs, labelled 1 where the class is `positive` and 0 elsewhere.
 
@@ -265,6 +192,34 @@ def binary(dataset: Dataset, positive: int | Collection[int]) -> Dataset:
     )
 
 
+def split(data: Dataset, fraction: float, seed: int = 0) -> tuple[Dataset, Dataset]:
+    """A validation split: (for the final test, for tuning), with one and the same rest to train on.
+
+    Both train on what is not held out, as one shared array, so that a partition of one is a partition of the other. The
+    first has the test set of `data`, the second the held-out samples in its place.
+
+    Args:
+        data: any dataset.
+        fraction: share of the training samples held out, stratified by class if there are classes.
+        seed: of the choice.
+
+    Raises:
+        ValueError: `fraction` holds out nothing or everything, or leaves fewer samples than classes on either side.
+
+    >>> final, tuning = split(digits(), 0.1)
+    >>> len(final.targets), len(tuning.test_targets), final.inputs is tuning.inputs
+    (1293, 144, True)
+    """
+    labels = data.targets if data.classes is not None else None
+    kept, held = _held_out("fraction", len(data.targets), labels, fraction, seed)
+    kept, held = np.sort(kept), np.sort(held)
+    rest = replace(data, inputs=data.inputs[kept], targets=data.targets[kept])
+    tuning = replace(
+        rest, test_inputs=data.inputs[held], test_targets=data.targets[held], name=f"{data.name}, validation"
+    )
+    return rest, tuning
+
+
 def whole(name: str, value: object, least: int) -> int:
     """`value` as an int of at least `least`; ValueError naming the argument otherwise."""
     try:
@@ -274,12 +229,6 @@ def whole(name: str, value: object, least: int) -> int:
     if number is None or number < least:
         raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
     return number
-
-
-def _nonnegative(name: str, value: float) -> float:
-    if not (value >= 0 and math.isfinite(value)):
-        raise ValueError(f"{name} must be a finite number of at least 0, got {value!r}")
-    return float(value)
 
 
 def _samples(inputs: ArrayLike, targets: ArrayLike, prefix: str) -> tuple[np.ndarray, np.ndarray]:
@@ -345,17 +294,24 @@ def _split(
     inputs: ArrayLike, labels: ArrayLike, test_fraction: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]:
     """Training inputs and labels, then test inputs and labels (None, None for a fraction of 0), stratified."""
-    from sklearn.model_selection import train_test_split
-
     inputs, labels = np.asarray(inputs), np.asarray(labels)
     if test_fraction == 0:
         return inputs, labels, None, None
-    total, classes = len(labels), len(np.unique(labels))
-    if not (0 < test_fraction < 1 and classes <= math.ceil(test_fraction * total) <= total - classes):
-        raise ValueError(
-            f"test_fraction must be 0 (no test set) or leave at least {classes} of the {total} samples, one per class, "
-            f"on each side of the split, got {test_fraction!r}"
-        )
-    train, test = train_test_split(np.arange(total), test_size=test_fraction, random_state=seed, stratify=labels)
-    train, test = np.asarray(train), np.asarray(test)
+    train, test = _held_out("test_fraction", len(labels), labels, test_fraction, seed, none="0 (no test set) or ")
     return inputs[train], labels[train], inputs[test], labels[test]
+
+
+def _held_out(
+    name: str, total: int, labels: np.ndarray | None, fraction: float, seed: int, none: str = ""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Positions that stay and positions held out, stratified by labels if there are any."""
+    from sklearn.model_selection import train_test_split
+
+    classes = 1 if labels is None else len(np.unique(labels))
+    if not (0 < fraction < 1 and classes <= math.ceil(fraction * total) <= total - classes):
+        raise ValueError(
+            f"{name} must be {none or 'such as to '}leave at least {classes} of the {total} samples"
+            f"{'' if labels is None else ', one per class,'} on each side of the split, got {fraction!r}"
+        )
+    stay, held = train_test_split(np.arange(total), test_size=fraction, random_state=seed, stratify=labels)
+    return np.asarray(stay), np.asarray(held)

@@ -7,7 +7,6 @@ here it is after it. That code does not seed its synthetic sets: here each seed 
 
 import dataclasses
 import warnings
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import jax
@@ -62,26 +61,8 @@ def real(name: str, *, split: Literal["clusters", "iid"] = "clusters", batch_siz
         parts = list(np.arange(total // CLIENTS * CLIENTS).reshape(CLIENTS, -1))
     else:
         labels = np.load(file("libsvm", f"{name}.clusters.npy"))
-        parts = rebalanced([np.flatnonzero(labels == k) for k in range(CLIENTS)])
-    problem = problems.logistic(scaled, data.from_lists(parts, total), batch_size=batch_size)
-    return dataclasses.replace(problem, sampling="subset")
-
-
-def rebalanced(parts: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """While the largest part has over ten times the smallest, the first half of the largest goes to the smallest.
-
-    >>> [len(part) for part in rebalanced([np.arange(1), np.arange(50), np.arange(20)])]
-    [26, 25, 20]
-    """
-    parts = list(parts)
-    while True:
-        sizes = [len(part) for part in parts]
-        small, large = int(np.argmin(sizes)), int(np.argmax(sizes))
-        if 10 * sizes[small] >= sizes[large]:
-            return parts
-        half = sizes[large] // 2
-        parts[small] = np.concatenate([parts[small], parts[large][:half]])
-        parts[large] = parts[large][half:]
+        parts = data.rebalanced([np.flatnonzero(labels == k) for k in range(CLIENTS)])
+    return problems.logistic(scaled, data.from_lists(parts, total), batch_size=batch_size, sampling="subset")
 
 
 def synthetic_least_squares(
@@ -106,8 +87,7 @@ def synthetic_least_squares(
     root = np.sqrt(2)
     columns = np.concatenate([np.ones((CLIENTS, SAMPLES, 1)), inputs], axis=2).reshape(CLIENTS * SAMPLES, -1)
     samples = data.dataset(root * columns, root * targets.ravel(), name=f"synthetic least squares, noise per {noise}")
-    problem = problems.least_squares(samples, _blocks(), batch_size=batch_size, bias=False)
-    return dataclasses.replace(problem, sampling="subset")
+    return problems.least_squares(samples, _blocks(), batch_size=batch_size, bias=False, sampling="subset")
 
 
 def synthetic_logistic(*, batch_size: int | None = None, seed: int = 0) -> Any:
@@ -123,8 +103,7 @@ def synthetic_logistic(*, batch_size: int | None = None, seed: int = 0) -> Any:
     chance = 1 / (1 + np.exp(-np.einsum("nsd,nd->ns", inputs, w)))
     labels = rng.random(chance.shape) < chance
     samples = data.dataset(inputs.reshape(-1, 2), labels.ravel().astype(np.int32), classes=2, name="synthetic logistic")
-    problem = problems.logistic(samples, _blocks(), batch_size=batch_size, bias=False)
-    return dataclasses.replace(problem, sampling="subset")
+    return problems.logistic(samples, _blocks(), batch_size=batch_size, bias=False, sampling="subset")
 
 
 def _blocks() -> data.Partition:

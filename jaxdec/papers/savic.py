@@ -27,7 +27,6 @@ from jaxdec import data, networks, plotting, problems, scaling, sweep
 from jaxdec.algorithms import SAVIC, LocalSGD
 from jaxdec.data.files import file
 from jaxdec.metrics import loss
-from jaxdec.papers.mcm import rebalanced
 
 CLIENTS, LOCAL_STEPS, BATCH = 20, 10, 32
 STANDARDIZED = "standardized"
@@ -71,7 +70,7 @@ def split(dataset: data.Dataset, how: Literal["iid", "clusters"]) -> data.Partit
     if how == "iid":
         return data.iid(dataset, CLIENTS)
     labels = np.load(file("libsvm", f"{dataset.name}.clusters.npy"))
-    return data.from_lists(rebalanced([np.flatnonzero(labels == k) for k in range(CLIENTS)]), len(labels))
+    return data.from_lists(data.rebalanced([np.flatnonzero(labels == k) for k in range(CLIENTS)]), len(labels))
 
 
 def experiment(

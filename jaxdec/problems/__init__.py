@@ -1,5 +1,6 @@
 """Problems: n local objectives, their gradients and their data."""
 
+from jaxdec.problems import augment
 from jaxdec.problems.finite_sum import FiniteSum, finite_sum, solve
 from jaxdec.problems.linear import least_squares, logistic, softmax
 from jaxdec.problems.neural import neural
@@ -8,6 +9,7 @@ from jaxdec.problems.quadratic import Quadratic, quadratic
 __all__ = [
     "FiniteSum",
     "Quadratic",
+    "augment",
     "finite_sum",
     "least_squares",
     "logistic",

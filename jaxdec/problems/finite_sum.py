@@ -5,7 +5,7 @@ exact, and a sweep over partitions batches the tables alone.
 """
 
 import dataclasses
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,8 @@ from jaxdec._module import module, static
 from jaxdec.data import Dataset, Partition
 from jaxdec.problems import sampling
 from jaxdec.types import PRNGKey, ScalarLike, Vector
+
+Sampling: TypeAlias = Literal["replacement", "subset", "epochs"]
 
 
 class Model(Protocol):
@@ -69,7 +71,7 @@ class FiniteSum:
     nodes: Int[Array, " n"] | None = None  # which nodes of the whole these are; None means all
     total: int | None = static(default=None)  # how many nodes the whole has; None means n
     minibatch: int | None = static(default=None)
-    sampling: Literal["replacement", "subset", "epochs"] = static(default="replacement")
+    sampling: Sampling = static(default="replacement")
 
     @property
     def n(self) -> int:
@@ -90,7 +92,13 @@ class FiniteSum:
     @property
     def random(self) -> bool:
         """Whether the loss of a minibatch is random itself."""
-        return self.augment is not None or getattr(self.model, "random", False)
+        augmented = self.augment is not None and getattr(self.augment, "random", True)
+        return augmented or getattr(self.model, "random", False)
+
+    @property
+    def over_nodes(self) -> Any:
+        """How functions of one node are mapped over all of them: the model's own way, or `jax.vmap`."""
+        return getattr(self.model, "over_nodes", jax.vmap)
 
     def init(self, key: PRNGKey) -> Vector:
         return self.model.init(key, jnp.result_type(self.inputs, 0.0))
@@ -107,21 +115,20 @@ class FiniteSum:
         return positions, sampling.node_keys(key_data, i, nodes)
 
     def loss(self, x, batch=None):
-        return jax.vmap(self._node_loss)(x, *self._gather(batch, x.dtype))
+        return self.over_nodes(self._node_loss)(x, *self._gather(batch, x.dtype))
 
     def grad(self, x, batch=None):
-        return jax.vmap(jax.grad(self._node_loss))(x, *self._gather(batch, x.dtype))
+        return self.over_nodes(jax.grad(self._node_loss))(x, *self._gather(batch, x.dtype))
 
     def hvp(self, x, v, batch=None):
         samples = self._gather(batch, x.dtype)
-        return jax.jvp(lambda x: jax.vmap(jax.grad(self._node_loss))(x, *samples), (x,), (v,))[1]
+        return jax.jvp(lambda x: self.over_nodes(jax.grad(self._node_loss))(x, *samples), (x,), (v,))[1]
 
     def objective(self, x: Vector) -> Float[Array, ""]:
         """mean_i f_i(x) at one point: each sample is visited once, however unequal the shares."""
         weights = jnp.zeros(self.inputs.shape[0], x.dtype).at[self.indices].add(self._shares(x.dtype) / self.n)
-        return weights @ self.model.losses(x, self._augmented(self.inputs, x.dtype), self.targets) + self._regularizer(
-            x
-        )
+        losses = self.model.losses(x, self._augmented(self.inputs, x.dtype), self.targets)
+        return weights @ losses + self._regularizer(x)
 
     def test(self, x: Vector):
         if self.test_inputs is None:
@@ -139,8 +146,21 @@ class FiniteSum:
             total=self.total or self.n,
         )
 
+    def with_partition(self, partition: Partition) -> "FiniteSum":
+        """The same problem on the same data, split otherwise; its minimizer is unknown again.
+
+        A sweep over problems made so batches their index tables and counts, and never the data. Tables of one width are
+        cells of one program: see `data.stackable`.
+
+        Raises:
+            ValueError: if the partition names samples that the data do not have.
+        """
+        _reaches(partition, len(self.targets), "the problem")
+        tables = {"indices": jnp.asarray(partition.indices), "counts": jnp.asarray(partition.counts)}
+        return dataclasses.replace(self, **tables, nodes=None, total=None, minimizer=None)
+
     def _gather(self, batch, dtype):
-        """Inputs (n, b, ...), targets (n, b), weights (n, b) and keys (n,), or None, of a batch."""
+        """Inputs (n, b, ...), targets (n, b), weights (n, b) and the model's keys (n,), or None, of a batch."""
         positions, keys = batch if isinstance(batch, tuple) else (batch, None)
         if positions is None:
             index, weights = self.indices, self._shares(dtype)
@@ -149,14 +169,10 @@ class FiniteSum:
             weights = jnp.full(positions.shape, 1 / positions.shape[1], dtype)
         inputs = self.inputs[index]
         if self.augment is not None:
-            own = None if keys is None else _folded(keys, 0)
-            inputs = jax.vmap(lambda inputs, key: self._augmented(inputs, dtype, key))(inputs, own)
-        return (
-            inputs,
-            self.targets[index],
-            weights,
-            None if keys is None or not getattr(self.model, "random", False) else _folded(keys, 1),
-        )
+            drawn = None if keys is None else _folded(keys, 0)
+            inputs = jax.vmap(lambda inputs, key: self._augmented(inputs, dtype, key))(inputs, drawn)
+        noise = _folded(keys, 1) if keys is not None and getattr(self.model, "random", False) else None
+        return inputs, self.targets[index], weights, noise
 
     def _augmented(self, inputs, dtype, key=None):
         """The inputs as the model gets them; bytes of augmented images are scaled to [0, 1] first."""
@@ -191,6 +207,11 @@ class FiniteSum:
                 f'{int(np.argmin(counts))} has {least}; take sampling="replacement" or "epochs", or at most {least} '
                 "samples"
             )
+        if self.random and self.minibatch is None:
+            raise ValueError(
+                "the loss is random (augmentation, dropout), which acts on minibatches alone, and gradients are exact "
+                "here; give batch_size"
+            )
         if hasattr(self.augment, "check"):
             self.augment.check(self.inputs.shape[1:])
         for name in ("l2", "nonconvex"):
@@ -212,7 +233,7 @@ def finite_sum(
     batch_size: int | None = None,
     l2: ScalarLike = 0.0,
     nonconvex: ScalarLike = 0.0,
-    sampling: Literal["replacement", "subset", "epochs"] = "replacement",
+    sampling: Sampling = "replacement",
     augment: Any = None,
 ) -> FiniteSum:
     """The problem of `model` on `data`, split as `partition` says.
@@ -230,11 +251,7 @@ def finite_sum(
     Raises:
         ValueError: if the partition names samples that the data do not have.
     """
-    if (last := int(np.max(partition.indices))) >= len(data.targets):
-        raise ValueError(
-            f"the partition names sample {last}, but {data.name} has {len(data.targets)} training samples; "
-            "make the partition from this dataset"
-        )
+    _reaches(partition, len(data.targets), data.name)
     return FiniteSum(
         model,
         inputs=jnp.asarray(data.inputs),
@@ -249,6 +266,14 @@ def finite_sum(
         minibatch=batch_size,
         sampling=sampling,
     )
+
+
+def _reaches(partition: Partition, total: int, name: str) -> None:
+    if (last := int(np.max(partition.indices))) >= total:
+        raise ValueError(
+            f"the partition names sample {last}, but {name} has {total} training samples; make the partition from this "
+            "dataset"
+        )
 
 
 def solve(problem: FiniteSum, *, tolerance: float = 1e-10) -> FiniteSum:

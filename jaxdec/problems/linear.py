@@ -9,7 +9,7 @@ import optax
 
 from jaxdec._module import module, static
 from jaxdec.data import Dataset, Partition
-from jaxdec.problems.finite_sum import FiniteSum, finite_sum
+from jaxdec.problems.finite_sum import FiniteSum, Sampling, finite_sum
 from jaxdec.types import ScalarLike
 
 
@@ -119,6 +119,7 @@ def least_squares(
     bias: bool = True,
     l2: ScalarLike = 0.0,
     nonconvex: ScalarLike = 0.0,
+    sampling: Sampling = "replacement",
 ) -> FiniteSum:
     """Linear regression, f_i(x) = mean_j (a_ij'x - y_ij)² / 2 + regularizers.
 
@@ -129,10 +130,11 @@ def least_squares(
         bias: whether a column of ones is appended to the inputs.
         l2: the weight of ‖x‖²/2.
         nonconvex: the weight of Σ x²/(1 + x²).
+        sampling: how minibatches are drawn: with "replacement", as a "subset", or in "epochs"; see `FiniteSum`.
     """
     data = _flat(data, bias)
     model = LeastSquares(data.inputs.shape[1])
-    return finite_sum(model, data, partition, batch_size=batch_size, l2=l2, nonconvex=nonconvex)
+    return finite_sum(model, data, partition, batch_size=batch_size, l2=l2, nonconvex=nonconvex, sampling=sampling)
 
 
 def logistic(
@@ -143,6 +145,7 @@ def logistic(
     bias: bool = True,
     l2: ScalarLike = 0.0,
     nonconvex: ScalarLike = 0.0,
+    sampling: Sampling = "replacement",
 ) -> FiniteSum:
     """Binary logistic regression on labels 0 and 1; arguments as for `least_squares`.
 
@@ -163,7 +166,7 @@ def logistic(
         )
     data = _flat(data, bias)
     model = Logistic(data.inputs.shape[1])
-    return finite_sum(model, data, partition, batch_size=batch_size, l2=l2, nonconvex=nonconvex)
+    return finite_sum(model, data, partition, batch_size=batch_size, l2=l2, nonconvex=nonconvex, sampling=sampling)
 
 
 def softmax(
@@ -174,6 +177,7 @@ def softmax(
     bias: bool = True,
     l2: ScalarLike = 0.0,
     nonconvex: ScalarLike = 0.0,
+    sampling: Sampling = "replacement",
 ) -> FiniteSum:
     """Multinomial logistic regression; arguments as for `least_squares`.
 
@@ -184,7 +188,7 @@ def softmax(
         raise ValueError(f"softmax regression needs class labels; {data.name} has real targets. Use least_squares")
     classes, data = data.classes, _flat(data, bias)
     model = Softmax(data.inputs.shape[1], classes)
-    return finite_sum(model, data, partition, batch_size=batch_size, l2=l2, nonconvex=nonconvex)
+    return finite_sum(model, data, partition, batch_size=batch_size, l2=l2, nonconvex=nonconvex, sampling=sampling)
 
 
 def _flat(data: Dataset, bias: bool) -> Dataset:

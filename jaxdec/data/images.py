@@ -1,0 +1,189 @@
+"""Image sets: MNIST, Fashion-MNIST and CIFAR-10, as uint8 arrays (N, height, width, channels)."""
+
+import hashlib
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from jaxdec.data import formats
+from jaxdec.data.files import Remote, atomic, cache, check_digest, content, file, folders
+from jaxdec.data.sources import Dataset, dataset
+
+IDX_FILES = {
+    "inputs": "train-images-idx3-ubyte",
+    "targets": "train-labels-idx1-ubyte",
+    "test_inputs": "t10k-images-idx3-ubyte",
+    "test_targets": "t10k-labels-idx1-ubyte",
+}
+
+# MD5 of the four files as they are served, and where: torchvision/datasets/mnist.py of github.com/pytorch/vision.
+SERVED = {
+    "mnist": (
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+        "d53e105ee54ea40749a09fcbcd1e9432",
+        "9fb629c4189551a2d022fa330f9573f3",
+        "ec29112dd5afa0611ce80d1b7f02629c",
+    ),
+    "fashion_mnist": (
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+        "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+        "25c81989df183df01b3e8a0aad5dffbe",
+        "bef4ecab320f06d8554ea6380940ec79",
+        "bb300cfdad3c16e7a12a480ee83cd310",
+    ),
+}
+
+# MD5 of MNIST's files uncompressed, which any copy must have.
+MNIST_CONTENT = (
+    "6bbc9ace898e44ae57da46a324031adb",
+    "a25bea736e30d166cdddb491f175f624",
+    "2646ac647ad5339dbf082846283269ea",
+    "27ae3e4e09519cfbb04c329615203637",
+)
+
+CIFAR10_CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+CIFAR10_FILES = {
+    "python": "cifar-10-python.tar.gz",
+    "binary": "cifar-10-binary.tar.gz",
+    "jpeg": "cifar10-jpeg.tar.xz",
+}
+# The MD5 that https://www.cs.toronto.edu/~kriz/cifar.html gives.
+CIFAR10_MD5 = {"python": "c58f30108f718f92721af3b95e74349a", "binary": "c32a1d4ab5d03f1284b67883e8d87530"}
+
+
+def mnist() -> Dataset:
+    """MNIST: handwritten digits, 60 000 and 10 000 images of (28, 28, 1) bytes; 10 classes.
+
+    The four IDX files, gzip or not, are looked for in the subfolder `mnist` of the folder that JAXDEC_DATA names, then
+    in that of the user cache, and else downloaded there. Their content is checked.
+
+    Raises:
+        FileNotFoundError: if a file is nowhere and cannot be downloaded, with its name and the folders.
+        ValueError: if a file is corrupt, cut off or another one.
+
+    Source: LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition", Proceedings
+    of the IEEE, 1998.
+    """
+    return _idx_set("mnist", MNIST_CONTENT)
+
+
+def fashion_mnist() -> Dataset:
+    """Fashion-MNIST: articles of clothing, 60 000 and 10 000 images of (28, 28, 1) bytes; 10 classes.
+
+    As `mnist`, in the subfolder `fashion_mnist`. What is downloaded has its checksum tested; copies that are found are
+    told from others by their headers alone.
+
+    Raises:
+        FileNotFoundError: if a file is nowhere and cannot be downloaded, with its name and the folders.
+        ValueError: if a file is corrupt, cut off or another one.
+
+    Source: Xiao, Rasul and Vollgraf, "Fashion-MNIST", arXiv:1708.07747.
+    """
+    return _idx_set("fashion_mnist", None)
+
+
+def _idx_set(kind: str, digests: tuple[str, ...] | None) -> Dataset:
+    base, *served = SERVED[kind]
+    found = {}
+    for k, (part, name) in enumerate(IDX_FILES.items()):
+        path = file(kind, f"{name}.gz", names=[name], remote=Remote((f"{base}{name}.gz",), f"md5:{served[k]}"))
+        data = content(path)
+        if digests:
+            check_digest(path, data, f"md5:{digests[k]}", f"the {name} of {kind}")
+        found[part] = formats.parse_idx(data, path)
+    return idx_dataset(found, kind, sizes=(60_000, 10_000))
+
+
+def _present(kind: str, name: str) -> bool:
+    return any((folder / name).is_file() for folder in folders(kind))
+
+
+def idx_dataset(found: dict[str, np.ndarray], kind: str, sizes: tuple[int, int] | None = None) -> Dataset:
+    """A dataset of the four arrays of an IDX set.
+
+    Raises:
+        ValueError: if images and labels do not belong together, or are not as many as `sizes` says.
+    """
+    images, labels = formats.labelled(found["inputs"], found["targets"], f"{kind}, training set")
+    test_images, test_labels = formats.labelled(found["test_inputs"], found["test_targets"], f"{kind}, test set")
+    if sizes and (len(images), len(test_images)) != sizes:
+        raise ValueError(f"{kind} has {len(images)} and {len(test_images)} images, expected {sizes[0]} and {sizes[1]}")
+    return dataset(
+        images[..., None], labels, test_inputs=test_images[..., None], test_targets=test_labels, classes=10, name=kind
+    )
+
+
+def cifar10(form: Literal["python", "binary", "jpeg"] | None = None) -> Dataset:
+    """CIFAR-10: 50 000 and 10 000 colour images of (32, 32, 3) bytes; 10 classes, airplane to truck.
+
+    An archive is looked for in the subfolder `cifar10` of the folder that JAXDEC_DATA names, then in that of the user
+    cache; the python form is else downloaded there. The JPEG form is the same images as files train/CLASS/NAME.jpg and
+    test/CLASS/NAME.jpg, slightly changed by their coding, sorted by class: the dataset's name says so, and so should
+    whoever reports an accuracy on it. It is decoded once, with Pillow, and kept as .npy files in the user cache.
+
+    Args:
+        form: of the archive; None takes the first that is found, of python, binary and JPEG.
+
+    Raises:
+        FileNotFoundError: if there is no archive and none can be downloaded, with the names and the folders.
+        ValueError: if an archive is corrupt, cut off or another one.
+
+    Source: Krizhevsky, "Learning multiple layers of features from tiny images", 2009;
+    https://www.cs.toronto.edu/~kriz/cifar.html.
+    """
+    if form is not None and form not in CIFAR10_FILES:
+        raise ValueError(f"form is one of {', '.join(map(repr, CIFAR10_FILES))} or None; got {form!r}")
+    chosen: str = form or next((f for f, name in CIFAR10_FILES.items() if _present("cifar10", name)), "python")
+    name = CIFAR10_FILES[chosen]
+    hint = f", or one of {', '.join(other for other in CIFAR10_FILES.values() if other != name)}"
+    if chosen == "jpeg":
+        return cifar10_folders(file("cifar10", name, hint=hint))
+    checksum = f"md5:{CIFAR10_MD5[chosen]}"
+    remote = Remote((f"https://www.cs.toronto.edu/~kriz/{name}",), checksum)
+    path = file("cifar10", name, remote=remote, hint=hint)
+    check_digest(path, path.read_bytes(), checksum, f"the official {name}")
+    return cifar10_batches(path, chosen)
+
+
+def cifar10_batches(path: Path, form: str) -> Dataset:
+    """The dataset in an archive of the python or the binary form, without a check of its checksum.
+
+    Raises:
+        ValueError: if it is corrupt or cut off, or batches are missing.
+    """
+    suffix, parse = ("", formats.cifar_pickle) if form == "python" else (".bin", formats.cifar_binary)
+    wanted = [*(f"data_batch_{k}{suffix}" for k in range(1, 6)), f"test_batch{suffix}"]
+    batches = {Path(name).name: data for name, data in formats.members(path) if Path(name).name in wanted}
+    if missing := [name for name in wanted if name not in batches]:
+        raise ValueError(f"{path} lacks {', '.join(missing)}; it is not CIFAR-10 in its {form} form")
+    parsed = [parse(batches[name], f"{name} in {path}") for name in wanted]
+    images, labels = (np.concatenate(arrays) for arrays in zip(*parsed[:-1], strict=True))
+    return _cifar10(images, labels, *parsed[-1], name="cifar10")
+
+
+def cifar10_folders(path: Path) -> Dataset:
+    """The dataset in an archive of class folders, decoded once.
+
+    Raises:
+        ValueError: if it is corrupt or cut off, or its classes are not those of CIFAR-10.
+    """
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    kept = {part: cache() / "cifar10" / f"{digest[:16]}-{part}.npy" for part in _PARTS}
+    if not all(at.is_file() for at in kept.values()):
+        found, classes = formats.class_folders(formats.members(path), str(path))
+        if classes != CIFAR10_CLASSES:
+            raise ValueError(f"{path} has the classes {classes}, expected {CIFAR10_CLASSES}")
+        for part, at in kept.items():
+            with atomic(at) as stream:
+                np.save(stream, found[part])
+    arrays: Any = [np.load(at, allow_pickle=False) for at in kept.values()]
+    return _cifar10(*arrays, name="cifar10, JPEG-coded")
+
+
+_PARTS = ("train_images", "train_labels", "test_images", "test_labels")
+
+
+def _cifar10(images, labels, test_images, test_labels, *, name: str) -> Dataset:
+    return dataset(images, labels, test_inputs=test_images, test_targets=test_labels, classes=10, name=name)

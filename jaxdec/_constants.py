@@ -84,8 +84,9 @@ def _curvature(problem: Any, x: Any) -> tuple[Any, Any]:
         grams = _grams(problem)
         exact = isinstance(problem.model, LeastSquares)
         least = np.linalg.eigvalsh(grams.mean(axis=0))[0] if exact else 0.0
-        L = bend * np.linalg.eigvalsh(grams)[:, -1].max() + problem.l2 + 2 * problem.nonconvex
-        return L, max(least, 0.0) + problem.l2 - problem.nonconvex / 2
+        nonconvex = 0.0 if problem.nonconvex is None else problem.nonconvex
+        L = bend * np.linalg.eigvalsh(grams)[:, -1].max() + problem.l2 + 2 * nonconvex
+        return L, max(least, 0.0) + problem.l2 - nonconvex / 2
     if hasattr(problem, "L") and hasattr(problem, "mu"):
         return problem.L, problem.mu
     return _largest_curvature(problem, x), _least_curvature(problem, x)

@@ -103,6 +103,20 @@ def horizon(rounds: int, every: int) -> None:
         )
 
 
+def checkpoints(path: Any, stretch: int | None, rounds: int, every: int) -> int:
+    """How many rounds from one checkpoint to the next."""
+    if stretch is None:
+        return every * max(1, -(-rounds // (10 * every)))
+    if path is None:
+        raise ValueError(f"checkpoint_every={stretch} says when to save, and checkpoint not where; give a directory")
+    integer("checkpoint_every", stretch)
+    if stretch % every:
+        raise ValueError(
+            f"checkpoint_every={stretch} is not a multiple of every={every}; take {every * (stretch // every + 1)}"
+        )
+    return stretch
+
+
 def positive(name: str, value: Any) -> None:
     """Refuse a step size that is neither a schedule nor positive and finite."""
     if callable(value):

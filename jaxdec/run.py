@@ -1,7 +1,9 @@
 """`run`: the only time loop. An outer scan over records, an inner scan over rounds."""
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -42,11 +44,11 @@ class Trace(NamedTuple):
     spent: Cost  # of one round where it is a Number, else (records - 1,), summed over a window
 
 
-def simulate(algorithm, problem, network, x0, key, *, rounds: int, every: int, metrics) -> Trace:
+def simulate(algorithm, problem, network, x0, key, since=None, *, rounds: int, every: int, metrics) -> Trace:
     """The whole experiment as a pure function, to be compiled and vmapped.
 
     `x0` is (n, d), or None for the problem's own start. Schedules are evaluated here, so that an algorithm's step size
-    is always a number.
+    is always a number. `since` is None, or (t, state) of a run to go on with: `rounds` more, recorded after t.
     """
     keys = Keys(*jax.random.split(key, 4))
     if x0 is None:
@@ -66,6 +68,10 @@ def simulate(algorithm, problem, network, x0, key, *, rounds: int, every: int, m
         state, costs = jax.lax.scan(step, state, t + jnp.arange(every))
         return state, (measure(metrics, problem, state), jax.tree.map(lambda c: jnp.sum(c, axis=0), costs))
 
+    if since is not None:
+        t, state = since
+        state, (records, spent) = jax.lax.scan(window, state, t + jnp.arange(0, rounds, every))
+        return Trace(state, records, _opaque(Cost()), spent)
     now, r = at(jnp.asarray(0))
     state, start = now.init(problem, x0, r._replace(key=keys.init))
     first = measure(metrics, problem, state)
@@ -87,6 +93,8 @@ def run(
     seed: int = 0,
     x0: ArrayLike | None = None,
     metrics: Iterable[Metric] | Mapping[str, Metric] = DEFAULT,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: int | None = None,
 ) -> "Result":
     """Run one experiment, recording at rounds 0, every, 2 every, ..., rounds.
 
@@ -101,22 +109,45 @@ def run(
         x0: the start, (d,) for all nodes or (n, d); None takes the problem's own. Its dtype is the run's.
         metrics: functions of (problem, state), or a mapping of names to them. Pass the same functions again to reuse
             the compiled program.
+        checkpoint: a directory for the run's state, from which the same call goes on if it was killed, or is to have
+            more rounds; the result is that of an undisturbed run.
+        checkpoint_every: how many rounds from one checkpoint to the next, a multiple of `every`; None makes ten.
 
     Raises:
-        ValueError: before anything is compiled, if the parts do not fit together.
+        ValueError: before anything is compiled, if the parts do not fit together or the checkpoints are another run's.
 
     >>> from jaxdec import algorithms, networks, problems
     >>> result = run(algorithms.KGT(lr=0.1, local_steps=5), problems.quadratic(8, 3), networks.ring(8), rounds=100)
     >>> float(result.metrics["distance"][-1]) < 1e-3
     True
     """
-    algorithm, problem, network, x0 = prepare(algorithm, problem, network, x0, rounds=rounds, every=every)
-    trace = _compiled(
-        algorithm, problem, network, x0, jax.random.key(seed), rounds=rounds, every=every, metrics=named(metrics)
-    )
-    return Result(
-        trace.state, trace.metrics, total_cost(trace, rounds, every, problem.d), np.arange(0, rounds + 1, every)
-    )
+    stretch = checks.checkpoints(checkpoint, checkpoint_every, rounds, every)
+    given = algorithm, problem, network, x0
+    parts = prepare(*given, rounds=rounds, every=every)
+    recorded = {"every": every, "metrics": named(metrics)}
+
+    def piece(t: int, more: int, so_far: Any = None) -> tuple[Any, dict[str, Any], Cost]:
+        """`more` rounds from round t on, where the state is that of so_far."""
+        since = None if so_far is None else (jnp.asarray(t), so_far[0])
+        trace = _compiled(*parts, jax.random.key(seed), since, rounds=more, **recorded)
+        past = None if so_far is None else (t, so_far[2])
+        return trace.state, trace.metrics, total_cost(trace, more, every, parts[1].d, past)
+
+    if checkpoint is None:
+        state, records, cost = piece(0, rounds)
+    else:
+        from jaxdec.checkpoint import run_in_stretches
+        from jaxdec.sweep.describe import describe
+
+        like = jax.eval_shape(partial(simulate, rounds=every, **recorded), *parts, jax.random.key(seed)).state
+        about = {
+            name: describe(part) for name, part in zip(("algorithm", "problem", "network", "x0"), given, strict=True)
+        }
+        about |= {"seed": seed, "every": every, "metrics": describe(dict(named(metrics)))}
+        about |= {"x64": bool(jnp.result_type(float) == jnp.float64)}
+        horizon = {"rounds": rounds, "every": every, "stretch": stretch}
+        state, records, cost = run_in_stretches(piece, like, checkpoint, about, **horizon)
+    return Result(state, records, cost, np.arange(0, rounds + 1, every))
 
 
 @jax.tree_util.register_dataclass
@@ -125,7 +156,7 @@ class Result:
     """One experiment."""
 
     state: Any  # the last state; state.x is the nodes' estimate, (n, d), or (1, d) for a server's model
-    metrics: dict[str, jax.Array]  # (records,) each
+    metrics: dict[str, Any]  # (records,) each
     cost: Cost  # (records,) each, cumulative: everything spent up to that record
     rounds: np.ndarray  # (records,) the recorded rounds
 
@@ -163,24 +194,31 @@ def _opaque(cost: Cost) -> Any:
     return Cost._make(Number(v) if isinstance(v, int | float | np.number) else v for v in cost)
 
 
-def total_cost(trace: Trace, rounds: int, every: int, d: int) -> Cost:
+def total_cost(trace: Trace, rounds: int, every: int, d: int, since: tuple[int, Cost] | None = None) -> Cost:
     """What was spent up to each record, in float64 on the host; bits that an algorithm does not count are 32 d vectors.
 
-    Entries have shape (..., records), leading axes being those of the trace.
+    Entries have shape (..., records), leading axes being those of the trace. With `since`, the round at which a run was
+    taken up again and what had been spent at its records until then, the records are those after it.
     """
     start, spent = (
         c if c.bits is not None else c._replace(bits=_times(c.vectors, 32 * d)) for c in (trace.start, trace.spent)
     )
-    records = np.arange(0, rounds + 1, every, dtype=np.float64)
+    t, past = since or (0, Cost._make([None] * 4))
+    records = np.arange(t, t + rounds + 1, every, dtype=np.float64)
 
-    def entry(a, b):
-        a = np.float64(a.value) if isinstance(a, Number) else np.asarray(a, np.float64)[..., None]
+    def entry(a, b, before):
+        if before is None:
+            before = (
+                np.asarray([a.value], np.float64) if isinstance(a, Number) else np.asarray(a, np.float64)[..., None]
+            )
         if isinstance(b, Number):
-            return a + b.value * records
-        summed = np.cumsum(np.asarray(b, np.float64), axis=-1)
-        return a + np.concatenate([np.zeros_like(summed[..., :1]), summed], axis=-1)
+            total = before[..., :1] + b.value * records
+        else:
+            b = np.asarray(b, np.float64)
+            total = np.cumsum(np.concatenate([np.broadcast_to(before[..., -1:], (*b.shape[:-1], 1)), b], -1), -1)
+        return total if since is None else total[..., 1:]
 
-    return Cost._make(entry(a, b) for a, b in zip(start, spent, strict=True))
+    return Cost._make(entry(*parts) for parts in zip(start, spent, past, strict=True))
 
 
 def _times(a, factor) -> Any:

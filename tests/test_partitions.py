@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from jaxdec import networks, plotting_partition, problems, run, sweep
+from jaxdec import networks, plotting, problems, run, sweep
 from jaxdec.algorithms import DSGD
 from jaxdec.data import (
     Dataset,
@@ -479,7 +479,7 @@ def test_statistics_measure_classes_sizes_and_divergence():
 
 def test_the_picture_has_a_disc_for_each_class_of_each_node():
     partition = classes_per_node(LABELS, 8, 2)
-    ax = plotting_partition.partition(partition, LABELS)
+    ax = plotting.partition(partition, LABELS)
     (discs,) = ax.collections
     table = label_counts(partition, LABELS)
     assert {(int(i), int(c)) for i, c in discs.get_offsets()} == set(zip(*map(tuple, np.nonzero(table)), strict=True))

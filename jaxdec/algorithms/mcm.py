@@ -180,8 +180,8 @@ def _not_covered(problem: Any, network: Any, algorithm: MCM) -> list[str]:
 
 def _convex(problem: Any) -> bool:
     """Whether the problem is convex, or may be."""
-    model = type(getattr(problem, "model", None)).__name__
-    return float(getattr(problem, "mu", 0)) >= 0 and float(getattr(problem, "nonconvex", 0)) == 0 and model != "Neural"
+    model, nonconvex = type(getattr(problem, "model", None)).__name__, getattr(problem, "nonconvex", None)
+    return float(getattr(problem, "mu", 0)) >= 0 and float(nonconvex or 0) == 0 and model != "Neural"
 
 
 class RandState(NamedTuple):

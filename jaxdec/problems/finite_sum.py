@@ -63,7 +63,7 @@ class FiniteSum:
     indices: Int[Array, "n m_max"]
     counts: Int[Array, " n"]
     l2: ScalarLike = 0.0
-    nonconvex: ScalarLike = 0.0
+    nonconvex: ScalarLike | None = None
     test_inputs: Array | None = None
     test_targets: Array | None = None
     minimizer: Float[Array, " d"] | None = None  # of the mean over nodes, where known: see `solve`
@@ -191,7 +191,9 @@ class FiniteSum:
         return held.astype(dtype) / self.counts[:, None].astype(dtype)
 
     def _regularizer(self, x):
-        return self.l2 / 2 * jnp.sum(x**2) + self.nonconvex * jnp.sum(x**2 / (1 + x**2))
+        convex = self.l2 / 2 * jnp.sum(x**2)
+        # Not a weight of 0: its quotients would cost a small problem half of its time.
+        return convex if self.nonconvex is None else convex + self.nonconvex * jnp.sum(x**2 / (1 + x**2))
 
     def check(self) -> None:
         """Every node has data, and the regularizers are not negative. The data were checked when they were made."""
@@ -215,10 +217,9 @@ class FiniteSum:
         if hasattr(self.augment, "check"):
             self.augment.check(self.inputs.shape[1:])
         for name in ("l2", "nonconvex"):
-            if np.any(np.asarray(getattr(self, name)) < 0):
-                raise ValueError(
-                    f"{name} is the weight of a regularizer and cannot be negative; got {getattr(self, name)}"
-                )
+            weight = getattr(self, name)
+            if weight is not None and np.any(np.asarray(weight) < 0):
+                raise ValueError(f"{name} is the weight of a regularizer and cannot be negative; got {weight}")
 
 
 def _folded(keys, which: int):
@@ -232,7 +233,7 @@ def finite_sum(
     *,
     batch_size: int | None = None,
     l2: ScalarLike = 0.0,
-    nonconvex: ScalarLike = 0.0,
+    nonconvex: ScalarLike | None = None,
     sampling: Sampling = "replacement",
     augment: Any = None,
 ) -> FiniteSum:
@@ -244,7 +245,7 @@ def finite_sum(
         partition: who holds what.
         batch_size: samples in a minibatch; None means that every gradient is exact.
         l2: the weight of ‖x‖²/2.
-        nonconvex: the weight of Σ x²/(1 + x²).
+        nonconvex: the weight of Σ x²/(1 + x²); None leaves the term out.
         sampling: how minibatches are drawn, see `FiniteSum`.
         augment: of the inputs, see `problems.augment`.
 
@@ -284,7 +285,7 @@ def solve(problem: FiniteSum, *, tolerance: float = 1e-10) -> FiniteSum:
     Raises:
         ValueError: if the gradient at the point found is not below `tolerance`, or the problem is not convex.
     """
-    if problem.nonconvex != 0:
+    if problem.nonconvex is not None and problem.nonconvex != 0:
         raise ValueError("a problem with the non-convex regularizer has no single minimizer; leave minimizer=None")
     with jax.enable_x64(True):
         exact = jax.tree.map(

@@ -118,7 +118,7 @@ def least_squares(
     batch_size: int | None = None,
     bias: bool = True,
     l2: ScalarLike = 0.0,
-    nonconvex: ScalarLike = 0.0,
+    nonconvex: ScalarLike | None = None,
     sampling: Sampling = "replacement",
 ) -> FiniteSum:
     """Linear regression, f_i(x) = mean_j (a_ij'x - y_ij)² / 2 + regularizers.
@@ -129,7 +129,7 @@ def least_squares(
         batch_size: samples in a minibatch; None means that every gradient is exact.
         bias: whether a column of ones is appended to the inputs.
         l2: the weight of ‖x‖²/2.
-        nonconvex: the weight of Σ x²/(1 + x²).
+        nonconvex: the weight of Σ x²/(1 + x²); None leaves the term out.
         sampling: how minibatches are drawn: with "replacement", as a "subset", or in "epochs"; see `FiniteSum`.
     """
     data = _flat(data, bias)
@@ -144,7 +144,7 @@ def logistic(
     batch_size: int | None = None,
     bias: bool = True,
     l2: ScalarLike = 0.0,
-    nonconvex: ScalarLike = 0.0,
+    nonconvex: ScalarLike | None = None,
     sampling: Sampling = "replacement",
 ) -> FiniteSum:
     """Binary logistic regression on labels 0 and 1; arguments as for `least_squares`.
@@ -176,7 +176,7 @@ def softmax(
     batch_size: int | None = None,
     bias: bool = True,
     l2: ScalarLike = 0.0,
-    nonconvex: ScalarLike = 0.0,
+    nonconvex: ScalarLike | None = None,
     sampling: Sampling = "replacement",
 ) -> FiniteSum:
     """Multinomial logistic regression; arguments as for `least_squares`.

@@ -1,26 +1,44 @@
 """Sweeps: many experiments as few programs, and one labelled array back."""
 
-import json
-import sys
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 import xarray as xr
 from jaxtyping import ArrayLike
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from jaxdec import checks
 from jaxdec.metrics import DEFAULT, named
-from jaxdec.run import Trace, total_cost
-from jaxdec.sweep import plan
-from jaxdec.sweep.execute import traces
-from jaxdec.sweep.summary import best, diverged
+from jaxdec.sweep import axes, plan, results
+from jaxdec.sweep import devices as _devices
+from jaxdec.sweep.axes import log_uniform, uniform
+from jaxdec.sweep.describe import commit, specification, versions
+from jaxdec.sweep.session import Session
+from jaxdec.sweep.spec import from_toml
+from jaxdec.sweep.store import load
+from jaxdec.sweep.statistics import bootstrap, mean, median, paired_differences, quantiles
+from jaxdec.sweep.summary import best, diverged, summarize
+from jaxdec.sweep.tune import Tuned, tune
 from jaxdec.types import Metric
 
-__all__ = ["best", "diverged", "sweep"]
+__all__ = [
+    "Tuned",
+    "best",
+    "bootstrap",
+    "diverged",
+    "from_toml",
+    "load",
+    "log_uniform",
+    "mean",
+    "median",
+    "paired_differences",
+    "quantiles",
+    "summarize",
+    "sweep",
+    "tune",
+    "uniform",
+]
 
 
 def sweep(
@@ -28,7 +46,7 @@ def sweep(
     problems: Any,
     networks: Any,
     *,
-    over: Mapping[str, Sequence[Any]] | None = None,
+    over: Mapping[Any, Any] | Sequence[Mapping[str, Any]] | None = None,
     seeds: int | Sequence[int] = 10,
     rounds: int,
     every: int = 1,
@@ -36,17 +54,33 @@ def sweep(
     metrics: Iterable[Metric] | Mapping[str, Metric] = DEFAULT,
     paired: bool = True,
     progress: bool | None = None,
+    memory: int | float | str | None = None,
+    chunk: int | None = None,
+    store: str | os.PathLike[str] | None = None,
+    states: bool = True,
+    devices: int | Sequence[Any] | None = None,
 ) -> xr.Dataset:
     """Run every combination of algorithm, problem, network, swept values and seed.
 
     Combinations that differ in traced fields alone, such as step sizes, run side by side in one compiled program; each
     value of a static field, such as local_steps, is a program of its own.
 
+    `over` names what is swept besides::
+
+        {"lr": [0.01, 0.1], "compressor.levels": [1, 4]}   a grid; dots lead to nested fields
+        {("lr", "momentum"): [(0.1, 0.9), (0.3, 0.5)]}     zipped: one dimension, lr_momentum
+        {"lr": {"DSGD": [0.1, 1.0], "KGT": [0.01, 0.1]}}   each algorithm its own values: lr(algorithm, lr) is a table
+        {"KGT.local_steps": [1, 5]}                        of one algorithm, by its label or class; others run once
+        {"problem.l2": [...], "network.participation": [...]}
+        [{"lr": 0.1, "momentum": 0.9}, {"lr": 0.3}]        a list of configurations: the dimension config
+
+    Values may be whole objects, and come from `uniform` and `log_uniform`.
+
     Args:
         algorithms: one algorithm, a list of them (labelled by their class) or a mapping of labels to them.
         problems: likewise.
         networks: likewise.
-        over: values to sweep by the name of the algorithms' field, dotted for nested ones; all combinations are run.
+        over: what is swept, as above.
         seeds: how many seeds, 0, 1, ..., or a list of them.
         rounds: communication rounds; a multiple of `every`.
         every: the stride of the records.
@@ -55,14 +89,27 @@ def sweep(
         paired: all configurations of a seed see the same minibatches and noise (common random numbers), which makes
             their comparison paired and the sweep faster. False draws afresh for each.
         progress: whether to show a progress bar; None shows it on a terminal.
+        memory: how much a program may take on each device (on a CPU, all together), in bytes or as "2GB"; None takes
+            most of what is free, on a CPU at most 400 MB: more is slower. Configurations are run in chunks that fit.
+        chunk: how many configurations to run at once, in place of what `memory` allows.
+        store: a directory that receives the results chunk by chunk. Where it holds a part of this sweep, only the rest
+            is run; more seeds and more rounds extend it, rounds going on from the last states. See `load`.
+        states: whether the store keeps the last states, n d numbers for each vector of a run's state. Without, it takes
+            no more rounds.
+        devices: how many devices, or which, the configurations are spread over; None takes all, of all hosts that
+            `jax.distributed.initialize()` has joined.
 
     Returns:
         A dataset over the dimensions `algorithm`, `problem`, `network` (those given in plural), the swept names, `seed`
         and `round`: a variable per metric, and what was spent (grads, vectors, bits, bits_down) as coordinates. A run
-        that diverged holds NaN or infinity from there on and harms no other.
+        that diverged holds NaN or infinity from there on and harms no other. Where an algorithm has fewer values than
+        another, what is missing is NaN and the coordinate `done` False. The attributes hold the specification, how many
+        programs there were, how long they took to compile and to run, and how many runs diverged.
 
     Raises:
-        ValueError: before anything is compiled, if any combination is not valid.
+        ValueError: before anything is compiled, if any combination is not valid or the store holds another sweep.
+        OSError: if the store cannot be written; what is stored is unharmed.
+        MemoryError: if not even a single run fits.
 
     >>> from jaxdec import algorithms, networks, problems
     >>> results = sweep(
@@ -77,42 +124,26 @@ def sweep(
     >>> results.loss.sizes
     Frozen({'algorithm': 2, 'lr': 2, 'seed': 3, 'round': 11})
     """
-    dimensions = plan.axes(algorithms, problems, networks, over or {})
+    given = algorithms, problems, networks
+    dimensions, known = axes.axes(*given, over), axes.objects(*given)
     seeds = _seeds(seeds)
     checks.horizon(rounds, every)
-    groups = plan.groups(plan.cells(algorithms, problems, networks, dimensions, x0, rounds=rounds, every=every))
-    shape = tuple(len(axis.values) for axis in dimensions)
-    records = np.arange(0, rounds + 1, every)
-    variables: dict[str, np.ndarray] = {}
-    spent: dict[str, np.ndarray] = {}
-    horizon = {"rounds": rounds, "every": every, "metrics": named(metrics)}
-
-    def store(into: dict[str, np.ndarray], name: str, values: np.ndarray, places: list[tuple[int, ...]], which: slice):
-        """Write values, (seeds, cells, records) or broadcast to it, to their places."""
-        full = into.setdefault(name, np.full((*shape, len(seeds), len(records)), np.nan, values.dtype))
-        values = np.broadcast_to(values, (len(seeds[which]), len(places), len(records)))
-        for c, place in enumerate(places):
-            full[(*place, which)] = values[:, c]
-
-    with _bar(progress) as bar:
-        task = bar.add_task("sweep", total=int(np.prod(shape, dtype=int)) * len(seeds), program=f"0/{len(groups)}")
-        for k, group in enumerate(groups):
-            bar.update(task, description=group.cells[0].label.split()[0], program=f"{k + 1}/{len(groups)}")
-            places = [cell.index for cell in group.cells]
-            tick = lambda runs: bar.advance(task, runs)
-            for which, trace in traces(group, seeds, paired=paired, tick=tick, **horizon):
-                for name, values in trace.metrics.items():
-                    store(variables, name, np.asarray(values), places, which)
-                for name, values in _spent(trace, group, rounds, every).items():
-                    store(spent, name, values, places, which)
-        bar.update(task, description="done")
-
-    names = tuple(axis.name for axis in dimensions)
-    coordinates: dict[str, Any] = {axis.name: axis.labels for axis in dimensions}
-    coordinates |= {"seed": seeds, "round": records}
-    coordinates |= {name: _drop_seed(names, values) for name, values in spent.items()}
-    dataset = xr.Dataset({k: ((*names, "seed", "round"), v) for k, v in variables.items()}, coordinates)
-    return dataset.assign_attrs(_provenance(algorithms, problems, networks, rounds, every, paired, len(groups)))
+    if chunk is not None:
+        checks.integer("chunk", chunk)
+    mesh = _devices.mesh(devices)
+    limit = None if memory is None else _devices.per_device(_devices.parse_bytes(memory), mesh)
+    measured = named(metrics)
+    groups = plan.groups(plan.cells(known, dimensions, x0, rounds=rounds, every=every))
+    facts = results.manifest(dimensions, groups, seeds, rounds, every) | {
+        "specification": specification(known, dimensions, x0, measured, every=every, paired=paired),
+        "states": states and store is not None,
+        "versions": versions(),
+        "commit": commit() if store is not None else None,
+    }
+    session = Session(groups, facts, mesh, measured, paired, store)
+    session.run(progress, limit, chunk)
+    dataset = results.assemble(session.facts, session.found()).sel(seed=seeds)
+    return dataset.assign_attrs(results.attributes(session.facts, dataset, session.seconds))
 
 
 def _seeds(seeds: int | Sequence[int]) -> list[int]:
@@ -123,50 +154,3 @@ def _seeds(seeds: int | Sequence[int]) -> list[int]:
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"seeds is a number of seeds or a list of different ones; got {seeds}")
     return seeds
-
-
-def _spent(trace: Trace, group: plan.Group, rounds: int, every: int) -> dict[str, np.ndarray]:
-    return total_cost(trace, rounds, every, group.cells[0].experiment[1].d)._asdict()
-
-
-def _drop_seed(names: tuple[str, ...], values: np.ndarray):
-    """What was spent over the dimensions it depends on: mostly it is the same for all seeds."""
-    if np.array_equal(values, np.broadcast_to(values[..., :1, :], values.shape), equal_nan=True):
-        return ((*names, "round"), values[..., 0, :])
-    return ((*names, "seed", "round"), values)
-
-
-def _provenance(algorithms, problems, networks, rounds, every, paired, programs) -> dict[str, Any]:
-    from jaxdec import __version__
-
-    versions = {"jaxdec": __version__, "jax": jax.__version__, "python": sys.version.split()[0]}
-    return {
-        "algorithms": str(algorithms),
-        "problems": _names(problems),
-        "networks": _names(networks),
-        "rounds": rounds,
-        "every": every,
-        "paired": int(paired),
-        "programs": programs,
-        "versions": json.dumps(versions),
-    }
-
-
-def _names(objects: Any) -> str:
-    if isinstance(objects, Mapping):
-        return ", ".join(objects)
-    return ", ".join(type(o).__name__ for o in (objects if isinstance(objects, list | tuple) else [objects]))
-
-
-def _bar(progress: bool | None) -> Progress:
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description:>20}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("runs · program {task.fields[program]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    return Progress(*columns, console=console, disable=not (console.is_terminal if progress is None else progress))

@@ -1,8 +1,7 @@
 """What a sweep consists of: cells, and the groups of cells that share one compiled program."""
 
-import dataclasses
-import difflib
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -12,21 +11,17 @@ from jaxtyping import PyTree
 
 from jaxdec import checks
 from jaxdec.run import cast, prepare
+from jaxdec.sweep.axes import Axis, Objects, Target, brief, replace
+from jaxdec.sweep.stacking import alike
 
-
-class Axis(NamedTuple):
-    """One dimension of the result that is not `seed` or `round`."""
-
-    name: str
-    labels: list[Any]  # what the coordinate shows
-    values: list[Any]  # what a cell gets
+Index = tuple[int, ...]
 
 
 class Cell(NamedTuple):
-    """One configuration."""
+    """One configuration: what is run once per seed."""
 
-    index: tuple[int, ...]  # its place along the axes
-    label: str
+    name: str  # the same wherever it stands in the lists that were given
+    places: list[Index]  # along the axes; several where an axis does not concern its algorithm
     experiment: tuple[Any, Any, Any, Any]  # algorithm, problem, network and x0, ready to run
 
 
@@ -35,103 +30,132 @@ class Group(NamedTuple):
 
     cells: list[Cell]
     structure: PyTree  # of an experiment; holds the static fields
-    batched: tuple[bool, ...]  # which leaves differ among the cells
-    leaves: list[Any]  # a batched leaf has the cells on its leading axis
+    columns: list[list[Any]]  # the values of each leaf: one where all cells share it, else one per cell
+
+    @property
+    def batched(self) -> tuple[bool, ...]:
+        """Which leaves differ among the cells."""
+        return tuple(len(column) > 1 for column in self.columns)
+
+    @property
+    def label(self) -> str:
+        """What the group is called while it runs."""
+        return type(self.cells[0].experiment[0]).__name__
+
+    def leaves(self, which: Sequence[int]) -> list[Any]:
+        """The leaves of some cells; one that differs has them on its leading axis."""
+        return [np.stack([column[i] for i in which]) if len(column) > 1 else column[0] for column in self.columns]
 
 
-def axes(algorithms: Any, problems: Any, networks: Any, over: Mapping[str, Sequence[Any]]) -> list[Axis]:
-    """The dimensions of a sweep: what was given in plural, then what is swept, in the order given."""
-    named = {"algorithm": algorithms, "problem": problems, "network": networks}
-    plural = [_plural(kind, value) for kind, value in named.items() if isinstance(value, Mapping | list | tuple)]
-    swept = []
-    for name, values in over.items():
-        if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray | jax.Array) or len(values) == 0:
-            raise ValueError(f"over[{name!r}] is a list of values to sweep; got {values!r}")
-        values = [v.item() if isinstance(v, np.generic | jax.Array | np.ndarray) and v.ndim == 0 else v for v in values]
-        swept.append(Axis(name, [v if isinstance(v, int | float | str) else str(v) for v in values], values))
-    return plural + swept
-
-
-def _plural(kind: str, objects: Any) -> Axis:
-    if isinstance(objects, Mapping):
-        labels, values = list(objects), list(objects.values())
-    else:
-        labels, values = [type(o).__name__ for o in objects], list(objects)
-    if not values:
-        raise ValueError(f"a sweep needs at least one {kind}; got an empty list")
-    if len(set(labels)) < len(labels):
-        twice = sorted({label for label in labels if labels.count(label) > 1})
-        raise ValueError(
-            f"two {kind}s are called {', '.join(twice)}; give a mapping of labels to {kind}s, such as "
-            f"{{'{twice[0]} A': ..., '{twice[0]} B': ...}}"
-        )
-    return Axis(kind, labels, values)
-
-
-def cells(algorithms, problems, networks, dimensions: list[Axis], x0, *, rounds: int, every: int) -> list[Cell]:
+def cells(known: Objects, dimensions: list[Axis], x0: Any, *, rounds: int, every: int) -> list[Cell]:
     """Every configuration, checked: all errors of a sweep come before its first compilation."""
-    given = {"algorithm": algorithms, "problem": problems, "network": networks}
-    prepared: dict[Any, Any] = {}
+    build = _Builder(known, x0, rounds, every)
+    places: dict[Any, list[Index]] = {}
+    for index in product(*(range(axis.size) for axis in dimensions)):
+        labels = {kind: next(iter(of_kind)) for kind, of_kind in known.items()}
+        labels |= {a.name: a.objects[i] for a, i in zip(dimensions, index, strict=True) if a.objects is not None}
+        settings: dict[str, dict[int, int]] = {kind: {} for kind in known}
+        missing = False
+        for k, (axis, i) in enumerate(zip(dimensions, index, strict=True)):
+            if axis.objects is not None:
+                continue
+            kinds = {t.kind for t in axis.positions[i] if labels[t.kind] in t.labels}
+            missing |= axis.given and not kinds
+            for kind in kinds:
+                settings[kind][k] = i
+        if not missing:
+            key = tuple((kind, labels[kind], tuple(settings[kind].items())) for kind in known)
+            places.setdefault(key, []).append(index)
+    names: Counter[str] = Counter()
     found = []
-    for index in product(*(range(len(axis.values)) for axis in dimensions)):
-        chosen = {axis.name: axis.values[i] for axis, i in zip(dimensions, index, strict=True)}
-        algorithm, problem, network = (chosen.pop(kind, value) for kind, value in given.items())
-        for name, value in chosen.items():
-            algorithm = replace(algorithm, name, value)
-        experiment = _prepare_once(prepared, algorithm, problem, network, x0, rounds=rounds, every=every)
-        label = [type(algorithm).__name__]
-        label += [f"{a.name}={a.labels[i]}" for a, i in zip(dimensions, index, strict=True) if a.name in chosen]
-        found.append(Cell(index, " ".join(label), experiment))
+    for key, where in places.items():
+        name = " ".join(sorted(part for of_kind in key for part in _parts(of_kind, dimensions)))
+        names[name] += 1
+        if names[name] > 1:
+            name += f" #{names[name]}"
+        found.append(Cell(name, where, build(key, dimensions)))
     return found
 
 
-def _prepare_once(prepared, algorithm, problem, network, x0, **horizon):
-    """`prepare`, but a problem and a network that cells share are checked once, and stay shared."""
-    pair = (id(problem), id(network))
-    if pair not in prepared:
-        _, *prepared[pair], start = prepare(algorithm, problem, network, x0, **horizon)
-        dtype = jax.eval_shape(problem.init, jax.random.key(0)).dtype if start is None else start.dtype
-        prepared[pair] += [start, dtype]
-    *rest, start, dtype = prepared[pair]
-    checks.algorithm(algorithm, network, problem)
-    return cast(algorithm, dtype), *rest, start
+def _settings(of_kind: Any, dimensions: list[Axis]) -> dict[Target, Any]:
+    kind, label, positions = of_kind
+    chosen = [item for k, i in positions for item in dimensions[k].positions[i].items()]
+    return {t: value for t, value in chosen if t.kind == kind and label in t.labels}
 
 
-def replace(algorithm: Any, path: str, value: Any) -> Any:
-    """`algorithm` with the field at a dotted path replaced.
+def _parts(of_kind: Any, dimensions: list[Axis]) -> list[str]:
+    kind, label, _ = of_kind
+    prefix = "" if kind == "algorithm" else f"{kind}."
+    swept = [f"{prefix}{t.path}={brief(value)}" for t, value in _settings(of_kind, dimensions).items()]
+    return [f"{kind}={label}", *swept]
 
-    Raises:
-        ValueError: if there is no such field, with the names that come nearest.
-    """
-    head, _, rest = path.partition(".")
-    names = [f.name for f in dataclasses.fields(algorithm)] if dataclasses.is_dataclass(algorithm) else []
-    if head not in names:
-        near = difflib.get_close_matches(head, names, n=3, cutoff=0.4) or names
-        raise ValueError(
-            f"{type(algorithm).__name__} has no field {head!r} to sweep; "
-            f"did you mean {' or '.join(map(repr, near))}? Its fields are {', '.join(names)}"
-        )
-    if rest:
-        value = replace(getattr(algorithm, head), rest, value)
-    return dataclasses.replace(algorithm, **{head: value})
+
+class _Builder:
+    """Builds and checks experiments; a problem and a network that cells share are cast once, and stay shared."""
+
+    def __init__(self, known: Objects, x0: Any, rounds: int, every: int):
+        self.known, self.x0, self.horizon = known, x0, {"rounds": rounds, "every": every}
+        self.objects: dict[Any, Any] = {}
+        self.prepared: dict[Any, Any] = {}
+        self.casts: dict[Any, Any] = {}
+
+    def __call__(self, key: Any, dimensions: list[Axis]) -> tuple[Any, Any, Any, Any]:
+        algorithm, problem, network = (self._object(of_kind, dimensions) for of_kind in key)
+        pair = key[1:]
+        if pair not in self.prepared:
+            *_, start = prepare(algorithm, problem, network, self.x0, **self.horizon)
+            dtype = jax.eval_shape(problem.init, jax.random.key(0)).dtype if start is None else start.dtype
+            self.prepared[pair] = start, dtype
+        start, dtype = self.prepared[pair]
+        checks.algorithm(algorithm, network, problem)
+        return cast(algorithm, dtype), self._cast(key[1], problem, dtype), self._cast(key[2], network, dtype), start
+
+    def _object(self, of_kind: Any, dimensions: list[Axis]) -> Any:
+        if of_kind not in self.objects:
+            kind, label, _ = of_kind
+            obj = self.known[kind][label]
+            for target, value in _settings(of_kind, dimensions).items():
+                obj = replace(obj, target.path, value)
+            self.objects[of_kind] = obj
+        return self.objects[of_kind]
+
+    def _cast(self, of_kind: Any, obj: Any, dtype: Any) -> Any:
+        if (of_kind, dtype) not in self.casts:
+            self.casts[of_kind, dtype] = cast(obj, dtype)
+        return self.casts[of_kind, dtype]
 
 
 def groups(cells: list[Cell]) -> list[Group]:
-    """The cells by program. Static fields are part of an object's tree structure, so equal structure is enough."""
-    by_program: dict[Any, list[Cell]] = {}
-    for cell in cells:
-        leaves, structure = jax.tree.flatten(cell.experiment)
+    """The cells by program. Static fields are part of an object's tree structure, so equal structure is enough.
+
+    The order is that of the cells' names, so that nothing depends on the order in which they were given.
+    """
+    networks = alike([cell.experiment[2] for cell in cells])
+    by_program: dict[Any, list[tuple[Cell, list[Any]]]] = {}
+    for cell, network in sorted(zip(cells, networks, strict=True), key=lambda pair: pair[0].name):
+        algorithm, problem, _, x0 = cell.experiment
+        leaves, structure = jax.tree.flatten((algorithm, problem, network, x0))
         shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
-        by_program.setdefault((structure, shapes), []).append(cell)
-    return [_stack(structure, members) for (structure, _), members in by_program.items()]
+        by_program.setdefault((structure, shapes), []).append((cell, leaves))
+    return [
+        Group(
+            [cell for cell, _ in members],
+            structure,
+            [_column(c) for c in zip(*(leaves for _, leaves in members), strict=True)],
+        )
+        for (structure, _), members in by_program.items()
+    ]
 
 
-def _stack(structure: PyTree, members: list[Cell]) -> Group:
-    columns = list(zip(*(jax.tree.leaves(cell.experiment) for cell in members), strict=True))
-    batched = tuple(not all(_same(column[0], leaf) for leaf in column[1:]) for column in columns)
-    stacked = [np.stack(c) if differ else c[0] for c, differ in zip(columns, batched, strict=True)]
-    return Group(members, structure, batched, stacked)
+def _column(column: Sequence[Any]) -> list[Any]:
+    """One value where all are equal, so that the program does with it once what it does."""
+    distinct = {id(leaf): leaf for leaf in column}
+    first, *others = distinct.values()
+    if all(_same(first, leaf) for leaf in others):
+        return [first]
+    arrays = {key: np.asarray(leaf) for key, leaf in distinct.items()}
+    return [arrays[id(leaf)] for leaf in column]
 
 
 def _same(a: jax.Array, b: jax.Array) -> bool:
-    return a is b or (a.ndim == 0 and bool(a == b))
+    return np.array_equal(a, b, equal_nan=np.issubdtype(a.dtype, np.inexact))

@@ -1,0 +1,134 @@
+"""Figures from results made by hand: what is drawn is what the results say."""
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import xarray as xr
+
+from jaxdec import plotting
+from jaxdec.sweep import best
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+
+ROUNDS = np.arange(0, 401, 20)
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
+    plt.close("all")
+
+
+def results(algorithms=("DSGD", "K-GT"), lrs=(0.1, 1.0, 10.0), seeds=4, problems=(), networks=()):
+    """Losses that fall as exp(-lr t / 100) to a floor, lr = 10 diverging; costs in proportion to rounds."""
+    rng = np.random.default_rng(0)
+    dims = {"algorithm": list(algorithms), "problem": list(problems), "network": list(networks), "lr": list(lrs)}
+    dims = {k: v for k, v in dims.items() if v} | {"seed": list(range(seeds)), "round": ROUNDS}
+    shape = tuple(map(len, dims.values()))
+    array = lambda name: xr.DataArray(np.asarray(dims[name], float), dims=name)
+    lr = array("lr") if "lr" in dims else xr.DataArray(1.0)
+    rank = xr.DataArray(np.arange(len(dims["algorithm"])), dims="algorithm")
+    with np.errstate(over="ignore"):
+        loss = np.exp(-lr * array("round") / 100) + 10.0 ** (-3 - rank) + xr.zeros_like(array("seed"))
+        loss = loss.where(lr < 10, np.exp(array("round") ** 2))
+    noise = xr.DataArray(np.exp(0.2 * rng.normal(size=shape)), dims=list(dims))
+    loss = (loss * noise).transpose(*dims)
+    accuracy = 0.9 - 0.5 * loss.clip(max=1)
+    spent = {"grads": 16.0 * array("round"), "vectors": (1 + rank) * array("round"), "bits": 320.0 * array("round")}
+    variables = {"loss": loss, "grad_norm_sq": loss**2, "consensus": loss / 3, "test_accuracy": accuracy}
+    return xr.Dataset(variables).assign_coords({**dims, **spent})
+
+
+@pytest.mark.parametrize("x", ["round", "grads", "vectors", "bits"])
+def test_a_curve_is_the_median_against_what_was_asked(x):
+    chosen = best(results())
+    ax = plotting.curves(chosen, "loss", x=x)
+    assert [line.get_label() for line in ax.lines] == ["DSGD", "K-GT"]
+    assert (ax.get_yscale(), ax.get_xlabel()) == ("log", plotting.LABELS[x])
+    for line, name in zip(ax.lines, ("DSGD", "K-GT"), strict=True):
+        one = chosen.sel(algorithm=name)
+        np.testing.assert_allclose(line.get_xdata(), one[x])
+        np.testing.assert_allclose(line.get_ydata(), one.loss.median("seed"))
+    assert len(ax.collections) == 2  # bands
+
+
+def test_the_band_holds_the_middle_eighty_percent_or_the_confidence_interval():
+    chosen = best(results(seeds=12)).sel(algorithm=["DSGD"])
+    bands = {}
+    for band in ("quantiles", "confidence", "none"):
+        ax = plotting.curves(chosen, "loss", band=band)
+        bands[band] = [path.vertices for c in ax.collections for path in c.get_paths()]
+    assert not bands["none"]
+    ends = np.quantile(chosen.loss.squeeze("algorithm").transpose("seed", "round"), [0.1, 0.9], axis=0)
+    for k in (0, -1):
+        at = bands["quantiles"][0][bands["quantiles"][0][:, 0] == ROUNDS[k]][:, 1]
+        np.testing.assert_allclose([at.min(), at.max()], ends[:, k])
+    width = lambda v: np.ptp(v[0][v[0][:, 0] == ROUNDS[-1]][:, 1])
+    assert width(bands["confidence"]) < width(bands["quantiles"])
+
+
+def test_a_line_ends_with_a_cross_where_its_median_run_diverges():
+    ax = plotting.curves(results().sel(lr=10.0), "loss")
+    line, cross = ax.lines[:2]
+    assert 1 < len(line.get_xdata()) < len(ROUNDS)
+    assert (cross.get_marker(), cross.get_xdata()[0]) == ("x", line.get_xdata()[-1])
+    assert np.isfinite(ax.get_ylim()).all()
+
+
+def test_accuracies_and_negative_values_are_on_linear_axes():
+    chosen = best(results())
+    assert plotting.curves(chosen, "test_accuracy").get_yscale() == "linear"
+    assert plotting.curves(chosen.assign(loss=chosen.loss - 0.5), "loss").get_yscale() == "linear"
+    zero = plotting.curves(chosen.assign(loss=chosen.loss.where(chosen["round"] > 0, 0.0)), "loss", log_x=True)
+    assert (zero.get_xscale(), zero.get_yscale()) == ("log", "log")
+    np.testing.assert_array_equal(zero.lines[0].get_xdata(), ROUNDS[1:])
+
+
+def test_sensitivity_leaves_out_diverged_values_and_takes_the_best_of_the_others():
+    ax = plotting.sensitivity(results(), "loss")
+    np.testing.assert_array_equal(ax.lines[0].get_xdata(), [0.1, 1.0])
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+    two = xr.concat([results() * 2, results()], "local_steps").assign_coords(local_steps=[1, 5])
+    ax = plotting.sensitivity(two, "loss")
+    expected = results().loss.isel(round=-1).median("seed")
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), expected.sel(algorithm="DSGD", lr=[0.1, 1.0]))
+    accuracy = plotting.sensitivity(two.isel(local_steps=0), "test_accuracy")
+    assert accuracy.get_yscale() == "linear"
+
+
+def test_lines_beyond_the_seventh_differ_by_their_dashes():
+    ax = plotting.curves(best(results([f"A{k}" for k in range(9)])), "loss")
+    looks = [(line.get_color(), line.get_linestyle()) for line in ax.lines]
+    assert len(set(looks)) == 9
+
+
+def test_panels_have_a_row_per_problem_and_a_column_per_network_and_one_legend(tmp_path):
+    dataset = results(problems=["even", "uneven"], networks=["ring", "torus", "complete"])
+    figure = plotting.panels(dataset, "loss", x="vectors", title="a title")
+    assert [ax.get_title() for ax in figure.axes][:2] == ["even, ring", "even, torus"]
+    assert len(figure.axes) == 6
+    assert len(figure.legends) == 1
+    figure.savefig(tmp_path / "panels.png")
+    assert (tmp_path / "panels.png").stat().st_size > 20_000
+
+
+def test_the_overview_shows_what_there_is():
+    assert len(plotting.overview(results(), title="t").axes) == 3
+    assert len(plotting.overview(results(lrs=())).axes) == 2
+    only = results()[["loss"]].rename(loss="excess")
+    assert plotting.overview(only).axes[0].get_ylabel() == "excess"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"metric": "los"}, "no metric 'los'; there are loss, grad_norm_sq"),
+        ({"x": "seconds"}, "x is one of round, grads, vectors, bits; got 'seconds'; simtime.add_time"),
+        ({"band": "sd"}, "band is one of quantiles, confidence, none; got 'sd'"),
+        ({"dataset": results()}, "choose among lr, see sweep.best"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        plotting.curves(**({"dataset": best(results()), "metric": "loss"} | arguments))

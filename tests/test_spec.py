@@ -1,0 +1,197 @@
+"""Sweeps described by TOML files: the same objects as in Python, and errors that say where and what."""
+
+import inspect
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from jaxdec import algorithms as A
+from jaxdec import cli, compressors, data, graphs, metrics, networks, problems
+from jaxdec.sweep import axes
+from jaxdec.sweep.spec import MODULES, from_toml, public
+
+ROOT = Path(__file__).parents[1]
+QUADRATIC = """
+rounds = 10
+[algorithms.DSGD]
+lr = 0.1
+[problem]
+type = "quadratic"
+n = 4
+d = 2
+[network]
+type = "ring"
+n = 4
+"""
+
+
+@pytest.fixture
+def read(tmp_path):
+    def read(text, **changes):
+        path = tmp_path / "a sweep.toml"
+        path.write_text(text)
+        return from_toml(path, **changes)
+
+    return read
+
+
+def assert_same(a, b):
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+def test_the_example_file_is_the_embedded_default_sweep():
+    arguments = from_toml(ROOT / "benchmarks" / "digits.toml")
+    defaults = {k: p.default for k, p in inspect.signature(cli.digits_on_a_ring).parameters.items()}
+    expected = cli.digits_on_a_ring(**defaults) | cli.HORIZON
+    assert arguments.keys() == expected.keys()
+    for name, value in expected.items():
+        assert_same(arguments[name], value)
+
+
+def test_a_table_is_the_call_it_names(read):
+    found = read("""
+        rounds = 4
+        seeds = [3, 5]
+        metrics = ["consensus", "node_test"]
+        x0 = [1.0, 2.0]
+        [[algorithms]]
+        type = "ChocoSGD"
+        lr = 0.1
+        consensus_lr = 0.5
+        compressor = { type = "Scaled", compressor = { type = "RandK", k = [1, 2] } }
+        [[algorithms]]
+        type = "SAVIC"
+        lr = 0.1
+        local_steps = 2
+        scaling = { type = "Adam", beta = 0.5 }
+        [[algorithms]]
+        type = "FedOpt"
+        local_steps = 2
+        server_optimizer = { type = "optax.adam", learning_rate = 0.1 }
+        client_optimizer = { type = "optax.sgd", learning_rate = 0.2 }
+        [problems.split]
+        type = "logistic"
+        data = { type = "binary", dataset = { type = "digits" }, positive = [1, 2] }
+        partition = { type = "iid", n = 4 }
+        [problems.plain]
+        type = "quadratic"
+        n = 4
+        d = 2
+        [networks.given]
+        type = "static"
+        W = { type = "lazy", W = { type = "metropolis", graph = { type = "path", n = 4 } } }
+        [networks.directed]
+        type = "push_pull"
+        R = { type = "graphs.directed_ring", n = 4 }
+    """)
+    choco, savic, fedopt = found["algorithms"]
+    assert_same(choco, A.ChocoSGD(0.1, 0.5, compressors.Scaled(compressors.RandK((1, 2)))))
+    assert (savic.scaling.beta, savic.local_steps) == (0.5, 2)
+    assert fedopt.server_optimizer.keywords == {"learning_rate": 0.1}
+    fedopt.check()
+    binary = data.binary(data.digits(), positive=(1, 2))
+    assert_same(found["problems"]["split"], problems.logistic(binary, data.iid(binary, n=4)))
+    assert_same(found["problems"]["plain"], problems.quadratic(4, 2))
+    assert_same(found["networks"]["given"], networks.static(graphs.lazy(graphs.metropolis(graphs.path(4)))))
+    assert_same(found["networks"]["directed"], networks.push_pull(graphs.directed_ring(4)))
+    assert (found["seeds"], found["metrics"], found["x0"]) == ([3, 5], (metrics.consensus, metrics.node_test), [1, 2])
+
+
+def test_swept_values_are_lists_spaces_draws_pairs_objects_and_tables_by_algorithm(read):
+    algorithms = "[algorithms.KGT]\nlr = 1\nlocal_steps = 1\n"
+    over = read(
+        QUADRATIC
+        + algorithms
+        + """
+        [over]
+        lr = { DSGD = [0.1, 0.2], KGT = { geomspace = [1e-3, 10, 5] } }
+        "local_steps, outer_lr" = [[1, 1.0], [5, 0.5]]
+        momentum = { linspace = [0.0, 0.9, 4] }
+        beta = { uniform = [0, 1, 50], seed = 1 }
+        gamma = { log_uniform = [1e-4, 1, 50], digits = 2 }
+        "problem.noise" = [0.0, 0.1]
+        compressor.levels = [2, 4]
+        KGT.local_steps = [1, 5]
+        outer_lr.KGT = [1.0]
+        down_compressor = [{ type = "TopK", k = 1 }, { type = "compressors.Identity" }]
+    """
+    )["over"]
+    assert over["lr"] == {"DSGD": [0.1, 0.2], "KGT": [0.001, 0.01, 0.1, 1.0, 10.0]}
+    assert over["local_steps", "outer_lr"] == [(1, 1.0), (5, 0.5)]
+    assert over["momentum"] == [0.0, 0.3, 0.6, 0.9]
+    np.testing.assert_allclose(over["beta"], axes.uniform(0, 1, 50, seed=1), rtol=1e-11)
+    np.testing.assert_allclose(over["gamma"], axes.log_uniform(1e-4, 1, 50), rtol=0.05)
+    assert all(v == float(f"{v:.2g}") for v in over["gamma"])
+    assert (over["compressor.levels"], over["KGT.local_steps"], over["outer_lr"]) == ([2, 4], [1, 5], {"KGT": [1.0]})
+    assert over["problem.noise"] == [0.0, 0.1]
+    assert [type(c) for c in over["down_compressor"]] == [compressors.TopK, compressors.Identity]
+    configurations = read("over = [{ lr = 0.1, form = 'atc' }, { lr = 0.2, form = 'cta' }]" + QUADRATIC)["over"]
+    assert configurations == [{"lr": 0.1, "form": "atc"}, {"lr": 0.2, "form": "cta"}]
+
+
+def test_arguments_replace_what_the_file_says(read):
+    assert read(QUADRATIC, rounds=20, seeds=2)["rounds"] == 20
+    assert read(QUADRATIC.replace("rounds = 10", ""), rounds=20)["rounds"] == 20
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("rounds = 10", "rounds == 10", r"not a TOML file: .*line 2, column 9"),
+        ("rounds = 10", "", "rounds is missing"),
+        ("rounds = 10", "rounds = 10\nsedes = 3", "sedes: a sweep has no 'sedes'; did you mean 'seeds'"),
+        ("rounds = 10", "rounds = 10\nmetrics = ['los']", "metrics: .* no 'los'; did you mean 'loss'"),
+        ("[algorithms.DSGD]", "[algorithms.DSDG]", "algorithms.DSDG.type: .*no 'DSDG'; did you mean 'DSGD'"),
+        ("[algorithms.DSGD]", "[algorithms]\ntype = 'DSGD'", r"algorithms: .*one alone is \[algorithm\]"),
+        ("lr = 0.1", "le = 0.1", "algorithms.DSGD.le: DSGD has no 'le'; did you mean 'lr'"),
+        ("lr = 0.1", "", "algorithms.DSGD: DSGD needs lr; its arguments are lr, form"),
+        ("lr = 0.1", "lr = -1", "algorithms.DSGD: DSGD.lr is a step size, which is positive and finite; got -1"),
+        ("lr = 0.1", "lr = '0.1'", "algorithms.DSGD: DSGD.lr is a step size.*got 0.1"),
+        ("lr = 0.1", "lr = { type = 'cosine' }", "algorithms.DSGD.lr: .*a schedule is a Python object"),
+        ("lr = 0.1", "lr = 1\nform = 'act'", "algorithms.DSGD: DSGD.form is one of 'atc', 'cta'; got 'act'"),
+        ("[algorithms.DSGD]", "[algorithms.'DSGD, atc']\ntype = 'DSGD'\nmu = 1", r'algorithms."DSGD, atc".mu: DSGD'),
+        ("n = 4\nd", "n = '4'\nd", "problem.n: expected a number; got '4'"),
+        ('"quadratic"', '"quadratics"', "problem.type: .*problems has no 'quadratics'; did you mean 'quadratic'"),
+        ('"quadratic"', '"os.system"', "problem.type: no module 'os'"),
+        ('"quadratic"', '"_solve"', "problem.type: .*has no '_solve'"),
+        ('type = "quadratic"', "", "problem.type: a table needs a type.*one of .*quadratic"),
+        ("[problem]", "[problems.A]\ntype = 'quadratic'\n[problem]", "problem: problem and problems exclude"),
+        ('"ring"\nn = 4', '"torus"\nrows = 0\ncolumns = 2', "network: .*0"),
+        ("d = 2", "d = 2\nnoise = -1", "problem: noise is a standard deviation"),
+        ("[network]", "[[network]]", "network: expected a table"),
+        ("[network]", "[other]", "other: a sweep has no 'other'"),
+        ("rounds = 10", "rounds = 10\nover = 3", r"over: expected a table"),
+        ("rounds = 10", "rounds = 10\nover.lr = 3", r"over.lr: expected a table"),
+        ("rounds = 10", "rounds = 10\nover.lr = {geospace = [1, 2, 3], seed = 1}", "over.lr: .*mean 'geomspace'"),
+        ("rounds = 10", "rounds = 10\nover.lr = {geomspace = [0, 2, 3]}", "over.lr.geomspace: .*positive; got"),
+        ("rounds = 10", "rounds = 10\nover.lr = {linspace = [1, 2]}", r"over.lr.linspace: expected \[low, high"),
+        ("rounds = 10", "rounds = 10\nover.compressor = [{type = 'TopKK', k = 1}]", r"compressor\[0\].type: .*'TopK'"),
+    ],
+)  # fmt: skip
+def test_an_error_names_the_file_the_key_and_what_comes_nearest(read, old, new, message):
+    assert old in QUADRATIC
+    with pytest.raises(ValueError, match=message) as error:
+        read(QUADRATIC.replace(old, new))
+    assert "a sweep.toml: " in str(error.value)
+
+
+def test_only_what_the_public_modules_offer_can_be_named(read):
+    for name, module in MODULES.items():
+        for thing in public(module).values():
+            assert thing.__module__.startswith("jaxdec."), name
+            assert not any(part.startswith("_") for part in thing.__module__.split("."))
+    compressor = '[algorithms.ChocoSGD]\nlr = 1\nconsensus_lr = 1\ncompressor = { type = "%s" }\n[unused]\n'
+    for name in ("builtins.eval", "numpy.load", "compressors.np", "compressors.jax", "optax.adam_w", "data.files.open"):
+        with pytest.raises(ValueError, match=r"compressor.type: "):
+            read(QUADRATIC.replace("[algorithms.DSGD]", compressor % name))
+
+
+def test_what_only_python_can_hold_is_refused_with_advice(read):
+    neural = 'type = "neural"\nnetwork = { type = "Dense" }\ndata = { type = "digits" }\n'
+    neural += 'partition = { type = "iid", n = 4 }\n[unused]'
+    with pytest.raises(ValueError, match=r"problem.network: a Flax module is a Python object"):
+        read(QUADRATIC.replace('type = "quadratic"', neural))

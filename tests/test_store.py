@@ -1,0 +1,299 @@
+"""Stored sweeps and checkpointed runs: what is written is what was computed, and nothing that is written is lost."""
+
+import errno
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+
+from jaxdec import algorithms as A
+from jaxdec import compressors, networks, problems, run, sweep
+from jaxdec.metrics import consensus, loss
+from jaxdec.sweep import execute, load
+
+PROBLEM, RING = problems.quadratic(6, 3, noise=0.2), networks.ring(6)
+# Random messages, whose bits are counted in the loop, and a state of two arrays.
+COMPRESSED = A.ChocoSGD(lr=0.1, consensus_lr=0.3, compressor=compressors.Scaled(compressors.RandP(0.5)))
+GRID = [0.05, 0.1, 0.15, 0.2, 0.25]
+
+
+def go(path=None, algorithms=None, **change):
+    horizon = {"over": {"lr": GRID}, "seeds": 2, "rounds": 6, "every": 3, "metrics": (loss, consensus), "chunk": 2}
+    return sweep(algorithms or A.DSGD(lr=0.1), PROBLEM, RING, store=path, **(horizon | {"progress": False} | change))
+
+
+def contents(path):
+    """Digests of all files of a directory."""
+    return {
+        str(f.relative_to(path)): hashlib.sha256(f.read_bytes()).hexdigest() for f in path.rglob("*") if f.is_file()
+    }
+
+
+def units_run(monkeypatch):
+    """A list that grows with each block that is computed."""
+    blocks, block = [], execute.Engine.block
+    monkeypatch.setattr(execute.Engine, "block", lambda self, *a: blocks.append(a[:2]) or block(self, *a))
+    return blocks
+
+
+def fail_after(monkeypatch, writes, error):
+    """From now on so many files are written, and then none."""
+    written, fsync = [], os.fsync
+
+    def failing(file):
+        written.append(file)
+        if len(written) > writes:
+            raise error
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", failing)
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """A whole sweep in a store, and the same without one."""
+    path = tmp_path_factory.mktemp("whole") / "store"
+    return path, go(path), go()
+
+
+def test_a_store_holds_what_the_sweep_returns(stored, monkeypatch):
+    path, results, unstored = stored
+    assert results.equals(unstored)
+    read = load(path)
+    assert read.identical(results)
+    assert read.attrs["programs"] == 1
+    assert read.attrs["runs_done"] == read.attrs["runs"] == 10
+    assert read.attrs["compile_seconds"] > 0
+    blocks = units_run(monkeypatch)
+    assert go(path).equals(results)
+    assert not blocks
+
+
+def test_any_reader_of_zarr_opens_the_data(stored):
+    path, results, _ = stored
+    array = zarr.open_array(path / "data.zarr/0/0/loss", mode="r")
+    np.testing.assert_array_equal(array[:], results.loss.transpose("seed", "lr", "round"))
+    group = xr.open_zarr(path / "data.zarr/0/0", consolidated=False)
+    assert group.loss.dims == ("seed", "cell", "round")
+    np.testing.assert_array_equal(group.grads, results.grads.isel(lr=0))
+
+
+def test_the_manifest_says_what_was_asked_in_words(stored):
+    path, _, _ = stored
+    manifest = json.loads((path / "manifest.json").read_text())
+    asked = manifest["specification"]
+    assert asked["algorithms"] == {"DSGD": {"class": "jaxdec.algorithms.dsgd.DSGD", "lr": 0.1, "form": "atc"}}
+    assert asked["problems"]["Quadratic"]["noise"] == 0.2
+    assert asked["problems"]["Quadratic"]["A"]["shape"] == [6, 3]
+    assert asked["over"] == {"lr": [{"lr": lr} for lr in GRID]}
+    assert asked["metrics"] == {"loss": "jaxdec.metrics.loss", "consensus": "jaxdec.metrics.consensus"}
+    assert manifest["groups"][0]["shape"] == [2, 1]
+    assert manifest["versions"]["jax"] == jax.__version__
+
+
+def test_more_seeds_and_more_rounds_extend_a_store_to_what_an_undisturbed_run_gives(tmp_path, monkeypatch):
+    go(tmp_path, COMPRESSED)
+    blocks = units_run(monkeypatch)
+    assert go(tmp_path, COMPRESSED, seeds=3).equals(go(None, COMPRESSED, seeds=3))
+    assert [list(seeds) for _, seeds in blocks[:3]] == [[2]] * 3
+    blocks.clear()
+    longer = go(tmp_path, COMPRESSED, seeds=3, rounds=12)
+    assert len(blocks) == 9
+    assert not list((tmp_path / "states").glob("0.0.*"))  # the states of round 12 have replaced those of round 6
+    assert longer.equals(go(None, COMPRESSED, seeds=3, rounds=12))
+    grown = go(tmp_path, COMPRESSED, seeds=[3, 0, 1, 2], rounds=18)  # a new seed runs all three stretches
+    assert grown.equals(go(None, COMPRESSED, seeds=[3, 0, 1, 2], rounds=18))
+    assert load(tmp_path).sel(seed=[3, 0, 1, 2]).equals(grown)
+
+
+def test_the_order_in_which_things_are_named_does_not_matter(tmp_path, monkeypatch):
+    pair = {"DSGD": A.DSGD(lr=0.1), "other": A.DSGD(lr=0.1)}
+    results = go(tmp_path, pair)
+    blocks = units_run(monkeypatch)
+    turned = go(tmp_path, dict(reversed(pair.items())), over={"lr": GRID[::-1]}, seeds=[1, 0])
+    assert not blocks
+    assert list(turned.algorithm) == ["other", "DSGD"]
+    assert turned.sel(algorithm=["DSGD", "other"], lr=GRID, seed=[0, 1]).equals(results)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"algorithms": A.DSGD(lr=0.3)}, r"algorithms.DSGD.lr is 0.1 there and 0.3 here"),
+        ({"over": {"lr": [0.05]}}, r"over.lr is \[.*0.05"),
+        ({"every": 2}, "every is 3 there and 2 here"),
+        ({"paired": False}, "paired is true there"),
+        ({"x0": np.ones(3)}, "x0 is null there and"),
+        ({"metrics": (loss,)}, "metrics.consensus is .* there and .*nothing"),
+        ({"seeds": 1}, "holds more than this sweep asks for: seed 1"),
+        ({"rounds": 3}, "holds more than this sweep asks for: rounds up to 6"),
+    ],
+)
+def test_a_store_refuses_another_sweep_and_says_in_what_it_differs(stored, change, message):
+    path, _, _ = stored
+    before = contents(path)
+    with pytest.raises(ValueError, match=message):
+        go(path, **change)
+    assert contents(path) == before
+
+
+def test_a_directory_with_other_things_in_it_is_no_store(tmp_path):
+    with pytest.raises(ValueError, match="holds no sweep"):
+        load(tmp_path)
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(ValueError, match="not empty and holds no sweep"):
+        go(tmp_path)
+    assert contents(tmp_path).keys() == {"thesis.tex"}
+
+
+def test_a_store_without_states_takes_more_seeds_but_no_more_rounds(tmp_path):
+    go(tmp_path, states=False)
+    assert go(tmp_path, states=False, seeds=3).equals(go(seeds=3))
+    assert not (tmp_path / "states").exists()
+    before = contents(tmp_path)
+    with pytest.raises(ValueError, match="states=False"):
+        go(tmp_path, seeds=3, rounds=12)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("writes", [9, 13, 16, 19])
+def test_a_full_disk_costs_the_unit_in_flight_alone(stored, tmp_path, monkeypatch, writes):
+    with monkeypatch.context() as patch:
+        fail_after(patch, writes, OSError(errno.ENOSPC, "No space left on device"))
+        with pytest.raises(OSError, match=r"the disk is full: .* was not written. What is stored") as caught:
+            go(tmp_path / "store")
+    assert caught.value.errno == errno.ENOSPC
+    assert not list(tmp_path.rglob("*.tmp"))
+    half, whole = load(tmp_path / "store"), stored[1]
+    assert half.attrs["runs_done"] < 10
+    np.testing.assert_array_equal(half.done, ~np.isnan(half.loss.isel(round=-1)) if half.data_vars else half.done)
+    if half.data_vars:
+        assert (half.loss == whole.loss).where(half.done, True).all()
+    assert go(tmp_path / "store").equals(whole)
+
+
+def damage(path, what):
+    """Harm a store in one way; the files that were touched."""
+    chunk, mark = path / "data.zarr/0/0/loss/c/0/1/0", path / "done/0.0.1.0.json"
+    if what == "truncated":
+        chunk.write_bytes(chunk.read_bytes()[:-3])
+    elif what == "flipped":
+        chunk.write_bytes(bytes([chunk.read_bytes()[0] ^ 1]) + chunk.read_bytes()[1:])
+    elif what == "missing":
+        chunk.unlink()
+    elif what == "mark":
+        mark.write_bytes(mark.read_bytes()[:20])
+    elif what == "outside":
+        mark.write_text(mark.read_text().replace("data.zarr/0/0/loss", "../../etc/loss"))
+    elif what == "object":
+        meta = path / "data.zarr/0/0/loss/zarr.json"
+        meta.write_text(meta.read_text().replace('"float64"', '"object"'))
+    elif what == "version":
+        manifest = path / "manifest.json"
+        manifest.write_text(manifest.read_text().replace("version 1", "version 7"))
+    else:
+        (path / "manifest.json").write_bytes((path / "manifest.json").read_bytes()[:100])
+
+
+@pytest.mark.parametrize(
+    ("what", "message", "healed"),
+    [
+        (
+            "truncated",
+            r"loss/c/0/1/0 is truncated: 45 bytes of 48; delete .*0.0.1.0.json, and the unit is run again",
+            True,
+        ),
+        ("flipped", "its digest is not that of when it was written; delete .*0.0.1.0.json", True),
+        ("missing", "loss/c/0/1/0 is missing", True),
+        ("mark", "0.0.1.0.json cannot be read", True),
+        ("outside", "names a file outside of it", True),
+        ("object", "is of dtype 'object'; a stored sweep holds numbers alone", False),
+        ("version", "is of format 'jaxdec sweep, version 7'; this version of jaxdec reads", False),
+        ("manifest", "manifest.json cannot be read", False),
+    ],
+)
+def test_a_damaged_store_is_refused_by_name_and_nothing_more_is_harmed(tmp_path, stored, what, message, healed):
+    path = tmp_path / "store"
+    subprocess.run(["cp", "-r", stored[0], path], check=True)
+    damage(path, what)
+    before = contents(path)
+    for attempt in (load, go):
+        with pytest.raises(ValueError, match=message):
+            attempt(path)
+    assert contents(path) == before
+    if healed:  # as the error advises
+        (path / "done/0.0.1.0.json").unlink()
+        assert go(path).equals(stored[1])
+
+
+CHILD = """
+import sys, jax
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_compilation_cache_dir", sys.argv[2])
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+from jaxdec import algorithms, networks, problems, sweep
+from jaxdec.metrics import consensus
+sweep(algorithms.DSGD(lr=0.1), problems.quadratic(6, 3, noise=0.2), networks.ring(6),
+      over={"lr": [0.05, 0.1, 0.15, 0.2, 0.25]}, chunk=2, seeds=SEEDS, rounds=40, every=20, metrics=(consensus,),
+      store=sys.argv[1])
+"""
+
+
+def kill_and_resume(path, kills, seeds):
+    """Kill a stored sweep with SIGKILL at random moments, as often, each time after it has stored something new."""
+    rng = random.Random(kills)
+    command = [sys.executable, "-c", CHILD.replace("SEEDS", str(seeds)), str(path / "store"), str(path / "cache")]
+    marks = lambda: len(list((path / "store/done").glob("*.json"))) if (path / "store/done").exists() else 0
+    for k in range(kills):
+        begun, target = marks(), 3 * seeds * (k + 1) // (kills + 2)
+        child = subprocess.Popen(command)
+        while child.poll() is None and marks() <= max(begun, target):
+            time.sleep(0.001)
+        time.sleep(rng.uniform(0, 0.02))
+        assert child.poll() is None, "it had ended before it was killed: give it more seeds"
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        assert load(path / "store").attrs["runs_done"] < 5 * seeds
+    finish = lambda name: sweep(
+        A.DSGD(lr=0.1), PROBLEM, RING, over={"lr": GRID}, chunk=2, seeds=seeds, rounds=40, every=20,
+        metrics=(consensus,), store=path / name,
+    )  # fmt: skip
+    assert finish("store").equals(finish("undisturbed"))
+    assert contents(path / "store/data.zarr") == contents(path / "undisturbed/data.zarr")
+
+
+def test_a_sweep_that_is_killed_three_times_ends_as_if_undisturbed(tmp_path):
+    kill_and_resume(tmp_path, kills=3, seeds=50)
+
+
+@pytest.mark.slow
+def test_a_sweep_that_is_killed_twenty_times_ends_as_if_undisturbed(tmp_path):
+    kill_and_resume(tmp_path, kills=20, seeds=400)
+
+
+def test_a_run_goes_on_from_its_last_checkpoint_to_the_result_of_an_undisturbed_one(tmp_path):
+    method, arguments = A.KGT(lr=0.1, local_steps=2), {"every": 2, "metrics": (loss,)}
+    alone = run(method, PROBLEM, RING, rounds=24, **arguments)
+    first = run(method, PROBLEM, RING, rounds=8, checkpoint=tmp_path / "a", checkpoint_every=8, **arguments)
+    assert first.rounds.tolist() == [0, 2, 4, 6, 8]
+    again = run(method, PROBLEM, RING, rounds=24, checkpoint=tmp_path / "a", checkpoint_every=8, **arguments)
+    for a, b in zip(jax.tree.leaves(alone), jax.tree.leaves(again), strict=True):
+        np.testing.assert_array_equal(a, b)
+    for change, message in (
+        ({"rounds": 24, "seed": 1}, "holds checkpoints of another run.*\n  seed is 0 there and 1 here"),
+        ({"rounds": 16}, "holds a checkpoint of round 24, and this run is to have 16"),
+        ({"rounds": 24, "checkpoint_every": 3}, "checkpoint_every=3 is not a multiple of every=2; take 4"),
+        ({"rounds": 24, "checkpoint_every": 4, "checkpoint": None}, "and checkpoint not where"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            run(method, PROBLEM, RING, **({"checkpoint": tmp_path / "a"} | arguments | change))

@@ -1,8 +1,9 @@
-"""Per-node convolution: every way of it against `vmap` over the native one. `python benchmarks/convolution.py`, minutes.
+"""Per-node convolution: every way against `vmap` over the native one. `python benchmarks/convolution.py`, two minutes.
 
-Gradients of LeNet with GroupNorm for 8 nodes, minibatches of 32 images of 32 x 32 x 3, in float32. On CPUs the way that is
-chosen must be at least 4 times faster than `vmap` over the network as one would write it with Flax alone. Results are
-compared before times. A way is how a layer convolves, and how nodes are worked off: all at once, one by one, or in blocks.
+Gradients of LeNet with GroupNorm for 8 nodes, minibatches of 32 images of 32 x 32 x 3, in float32. On CPUs the way that
+is chosen must be at least 4 times faster than `vmap` over the network as one would write it with Flax alone. Results
+are compared before times. A way is how a layer convolves, and how nodes are worked off: all at once, one by one, or in
+blocks.
 """
 
 import time

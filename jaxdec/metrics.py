@@ -41,7 +41,8 @@ def test(problem: Any, state: Any):
 
 def node_test(problem: Any, state: Any):
     """The mean over nodes of each node's own metrics on held-out data, as node_test_loss and so on."""
-    return {f"node_{k}": jnp.mean(v) for k, v in jax.vmap(problem.test)(state.x).items()}
+    over_nodes = getattr(problem, "over_nodes", jax.vmap)
+    return {f"node_{k}": jnp.mean(v) for k, v in over_nodes(problem.test)(state.x).items()}
 
 
 DEFAULT: tuple[Metric, ...] = (loss, grad_norm_sq, consensus, distance, test)

@@ -5,10 +5,9 @@ from importlib.metadata import version
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Compiling takes most of the time, and LLVM most of that: leave its optimizations out. XLA's own stay in.
-flags = ["--xla_backend_optimization_level=0"]
-if version("jaxlib").startswith("0.10."):  # later ones do not know the flag, and compile as fast without it
-    flags += ["--xla_cpu_use_fusion_emitters=false"]
-os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *flags])
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_backend_optimization_level=0"
+if version("jaxlib").startswith("0.10."):  # later ones do not know this flag, and compile as fast without it
+    os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
 
 import jax
 

@@ -28,8 +28,8 @@ BLOCK = 250  # samples that go through a network at once when there is no miniba
 class Neural:
     """loss(x; a, y) = loss(network(a), y), x all of the network's parameters, flattened in one vector.
 
-    Made by `neural`. Everything is static and hashable, so that equal networks share compiled programs. Flax is imported
-    by whoever has a network, and the others do not wait for it.
+    Made by `neural`. Everything is static and hashable, so that equal networks share compiled programs. Flax is
+    imported by whoever has a network, and the others do not wait for it.
     """
 
     network: Any = static()  # a linen.Module, or a function of nnx.Rngs that makes an nnx.Module
@@ -65,7 +65,9 @@ class Neural:
         Measured in benchmarks/convolution.py: the activations of one node stay in the CPU's cache. Elsewhere it is
         `vmap` by reasoning: one node does not fill an accelerator.
         """
-        one_by_one = self.convolutional and jax.default_backend() == "cpu" if self.nodes is None else self.nodes == "map"
+        one_by_one = (
+            self.convolutional and jax.default_backend() == "cpu" if self.nodes is None else self.nodes == "map"
+        )
         return (lambda *args: jax.lax.map(lambda of_node: f(*of_node), args)) if one_by_one else jax.vmap(f)
 
     def losses(self, x, inputs, targets, key: PRNGKey | None = None):
@@ -90,16 +92,16 @@ class Neural:
         return jnp.asarray(_apply(self.network, self.parameters(x), inputs.astype(x.dtype) / scale, key))
 
     def _losses(self, outputs, targets) -> Float[Array, " b"]:
-        if self.loss is None:
-            # One-hot rather than a gather of the label's logit: its gradient would be a scatter, several times slower.
-            return optax.softmax_cross_entropy(outputs, jax.nn.one_hot(targets, self.classes, dtype=outputs.dtype))
-        if self.classes is None and outputs.shape == (*targets.shape, 1):
-            outputs = outputs[..., 0]
-        return self.loss(outputs, targets if self.classes else targets.astype(outputs.dtype))
+        if self.loss is not None:
+            real = self.classes is None
+            outputs = outputs[..., 0] if real and outputs.shape == (*targets.shape, 1) else outputs
+            return self.loss(outputs, targets.astype(outputs.dtype) if real else targets)
+        # One-hot rather than a gather of the label's logit: its gradient would be a scatter, several times slower.
+        return optax.softmax_cross_entropy(outputs, jax.nn.one_hot(targets, outputs.shape[1], dtype=outputs.dtype))
 
 
 def _in_blocks(f: Callable, *arrays: Array) -> PyTree:
-    """f of the arrays, cut along their leading axis; the gradient computes each block again rather than keep it."""
+    """The results of f on blocks of the arrays; the gradient computes each block again rather than keep it."""
     whole = len(arrays[0]) // BLOCK
     if whole < 2:
         return f(*arrays)
@@ -156,26 +158,27 @@ def neural(
     loss: Loss | None = None,
     batch_size: int | None = None,
     l2: ScalarLike = 0.0,
-    nonconvex: ScalarLike = 0.0,
+    nonconvex: ScalarLike | None = None,
     nodes: Literal["map", "vmap"] | None = None,
     **options: Any,
 ) -> FiniteSum:
     """Classification or regression by a neural network.
 
     Args:
-        network: a Flax linen module, or a function of `nnx.Rngs` that makes an nnx module, such as its class. It is called
-            with inputs of shape (b, ...) and returns (b, classes) scores, or for real targets what the loss takes. It has
-            parameters and nothing else: no batch statistics, which nodes would have to agree on. With dropout a linen
-            module has an argument `train` or `deterministic`, off by default and so in exact gradients and test; the
-            gradients of minibatches have it on. Functions and the fields of modules are hashable.
+        network: a Flax linen module, or a function of `nnx.Rngs` that makes an nnx module, such as its class. It is
+            called with inputs of shape (b, ...) and returns (b, classes) scores, or for real targets what the loss
+            takes. It has parameters and nothing else: no batch statistics, which nodes would have to agree on. With
+            dropout a linen module has an argument `train` or `deterministic`; dropout is off by default, and so in
+            exact gradients and test, and on in the gradients of minibatches. Functions and the fields of
+            modules are hashable.
         data: samples; bytes are scaled to [0, 1].
         partition: who holds what, see `jaxdec.data`.
         loss: of (outputs, targets), one for each sample, such as `optax.l2_loss` or
-            `optax.softmax_cross_entropy_with_integer_labels`; None is the softmax cross entropy. Outputs (b, 1) are given
-            to it as (b,) where the targets are real numbers.
+            `optax.softmax_cross_entropy_with_integer_labels`; None is the softmax cross entropy. Outputs (b, 1) are
+            given to it as (b,) where the targets are real numbers.
         batch_size: samples in a minibatch; None means that every gradient is exact.
         l2: the weight of ‖x‖²/2, over all parameters: weight decay inside the gradient.
-        nonconvex: the weight of Σ x²/(1 + x²).
+        nonconvex: the weight of Σ x²/(1 + x²); None leaves the term out.
         nodes: "map" computes one node after the other, "vmap" all together; None chooses, see `Neural.over_nodes`.
         options: of `finite_sum`, such as sampling and augment.
 
@@ -199,26 +202,24 @@ def neural(
     shape = tuple(data.inputs.shape[1:])
     name = type(network).__name__ if _is_linen(network) else getattr(network, "__name__", "the network")
     inputs = jax.ShapeDtypeStruct((2, *shape), jnp.float32)
-    try:
-        variables = jax.eval_shape(lambda key: _initial(network, key, shape, jnp.float32), jax.random.key(0))
-        if _is_linen(network):
-            _refuse(name, set(variables) - {"params"})
-        else:
-            _refuse(name, _kinds(network))
-        traced = jax.make_jaxpr(partial(_apply, network, key=None), return_shape=True)
-        jaxpr, outputs = traced(variables, inputs) if jax.tree.leaves(variables) else (None, None)
-    except (TypeError, ZeroDivisionError, _flax_errors()) as error:
-        raise ValueError(
-            f"{name} does not take {data.name}, whose samples have shape {shape}: {error}. Images are (height, width, "
-            "channels); reshape the data, or take a network for samples of that shape"
-        ) from error
-    if jaxpr is None:
+    fitting = partial(_fitting, name, data.name, shape)
+    variables = fitting(
+        lambda: jax.eval_shape(lambda key: _initial(network, key, shape, jnp.float32), jax.random.key(0))
+    )
+    _refuse(name, set(variables) - {"params"} if _is_linen(network) else _kinds(network))
+    if not jax.tree.leaves(variables):
         raise ValueError(f"{name} has no parameters to optimize")
+    traced = jax.make_jaxpr(partial(_apply, network, key=None), return_shape=True)
+    jaxpr, outputs = fitting(lambda: traced(variables, inputs))
     expected = None if data.classes is None else (2, data.classes)
     if not hasattr(outputs, "shape") or outputs.shape[:1] != (2,) or (expected and outputs.shape != expected):
         raise ValueError(
             f"{name} maps 2 inputs of shape {shape} to {getattr(outputs, 'shape', type(outputs))}; expected "
-            + (f"{expected}, a score for each class of {data.name}" if expected else "(2, ...), an output for each sample")
+            + (
+                f"{expected}, a score for each class of {data.name}"
+                if expected
+                else "(2, ...), an output for each sample"
+            )
         )
     leaves, tree = jax.tree.flatten(variables)
     random = _switch(network) is not None if _is_linen(network) else bool(_rng_states(network))
@@ -238,15 +239,22 @@ def neural(
 def _refuse(name: str, extra: set[str]) -> None:
     if extra:
         raise ValueError(
-            f"{name} has the collections {', '.join(sorted(extra))} beside its parameters; statistics of batches are not "
-            "part of the vector that nodes exchange. Use GroupNorm or LayerNorm"
+            f"{name} has the collections {', '.join(sorted(extra))} beside its parameters; statistics of batches are "
+            "not part of the vector that nodes exchange. Use GroupNorm or LayerNorm"
         )
 
 
-def _flax_errors() -> type[Exception]:
+def _fitting(name: str, samples: str, shape: tuple[int, ...], f: Callable) -> Any:
+    """f(), its error being one about the shape of samples that is not the network's."""
     from flax.errors import FlaxError
 
-    return FlaxError
+    try:
+        return f()
+    except (TypeError, ValueError, ZeroDivisionError, FlaxError) as error:
+        raise ValueError(
+            f"{name} does not take {samples}, whose samples have shape {shape}: {str(error).splitlines()[0]}. Images "
+            "are (height, width, channels); reshape the data, or take a network for samples of that shape"
+        ) from error
 
 
 def _variables(factory) -> Any:

@@ -16,8 +16,8 @@ from jaxdec.sweep.axes import log_uniform, uniform
 from jaxdec.sweep.describe import commit, specification, versions
 from jaxdec.sweep.session import Session
 from jaxdec.sweep.spec import from_toml
-from jaxdec.sweep.store import load
 from jaxdec.sweep.statistics import bootstrap, mean, median, paired_differences, quantiles
+from jaxdec.sweep.store import load
 from jaxdec.sweep.summary import best, diverged, summarize
 from jaxdec.sweep.tune import Tuned, tune
 from jaxdec.types import Metric

@@ -30,7 +30,7 @@ def diverged(dataset: xr.Dataset, metric: str = "loss") -> xr.DataArray:
 
 
 def ran(dataset: xr.Dataset) -> xr.DataArray:
-    """Where the dataset has a run, to its end: the coordinate `done`, or else where anything was measured at round 0."""
+    """Where the dataset has a whole run: the coordinate `done`, or else where anything was measured at round 0."""
     if "done" in dataset.coords:
         return dataset["done"]
     return dataset.isel(round=0).notnull().to_dataarray("metric").any("metric")

@@ -4,6 +4,7 @@ import os
 from importlib.metadata import version
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of scikit-learn: with a worker per core, more wait for each other
 # Compiling takes most of the time, and LLVM most of that: leave its optimizations out. XLA's own stay in.
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_backend_optimization_level=0"
 if version("jaxlib").startswith("0.10."):  # later ones do not know this flag, and compile as fast without it

@@ -102,7 +102,7 @@ PARTIAL = [
 
 
 @pytest.mark.parametrize(("method", "loop", "options"), PARTIAL, ids=lambda v: type(v).__name__)
-@pytest.mark.parametrize("network", [SOME, COHORT], ids=["coins", "cohorts"])
+@pytest.mark.parametrize("network", [pytest.param(SOME, marks=pytest.mark.slow), COHORT], ids=["coins", "cohorts"])
 def test_twenty_rounds_with_absent_clients_equal_the_loop_over_clients(method, loop, options, network):
     options = {"up": ups(getattr(method, "compressor", EXACT), network), **options}
     if loop is reference.rand_mcm:

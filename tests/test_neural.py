@@ -141,7 +141,9 @@ class DroppingNnx(nnx.Module):
         return self.dense(self.dropout(x.reshape(len(x), -1)))
 
 
-@pytest.mark.parametrize("network", [Dropping(), DroppingNnx])
+@pytest.mark.parametrize(
+    "network", [pytest.param(Dropping(), marks=pytest.mark.slow), DroppingNnx], ids=["linen", "nnx"]
+)
 def test_dropout_is_in_the_gradients_of_minibatches_alone(network):
     p = problem(network, batch_size=3)
     x = jnp.tile(jnp.asarray(p.init(jax.random.key(0)), float), (4, 1))
@@ -202,6 +204,7 @@ def test_nnx_networks_are_linen_networks():
     assert result.metrics["loss"][-1] < 0.7 * result.metrics["loss"][0]
 
 
+@pytest.mark.slow
 def test_any_loss_of_optax():
     labels = problem(loss=optax.softmax_cross_entropy_with_integer_labels)
     x = jnp.tile(jnp.asarray(labels.init(jax.random.key(0)), float), (4, 1))

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -31,14 +32,14 @@ def describe(obj: Any) -> Any:
         return _array(np.asarray(obj))
     if isinstance(obj, Mapping):
         return {str(key): describe(value) for key, value in obj.items()}
-    if names := fields(obj):
+    if not isinstance(obj, type) and (names := fields(obj)):
         shown = {name: describe(getattr(obj, name)) for name in names if name != "parent"}
         return {"class": _name(type(obj)), **shown}
     if isinstance(obj, list | tuple):
         return [describe(value) for value in obj]
     if isinstance(obj, set | frozenset):
         return sorted((describe(value) for value in obj), key=_canonical)
-    if hasattr(obj, "func") and hasattr(obj, "keywords"):  # a partial function, of functools or JAX
+    if isinstance(obj, partial):  # of functools or JAX
         return {"partial": describe(obj.func), "arguments": describe(list(obj.args)), **describe(obj.keywords)}
     if callable(obj):
         inside = {name: cell.cell_contents for name, cell in _closure(obj)}

@@ -83,7 +83,7 @@ def against_a_scan() -> None:
 
 
 def against_numpy() -> None:
-    n, d, rounds, lr = 256, 10, 2000, 0.1
+    n, d, rounds, lr = 256, 10, 10_000, 0.1
     problem, network = problems.quadratic(n, d, zeta=1.0), networks.ring(n)
     A, b, dense = np.asarray(problem.A), np.asarray(problem.b), np.asarray(network.W.dense())
 

@@ -139,7 +139,7 @@ def _deviations(problem: Any, x: Any, key: Any, draws: int) -> tuple[Any, Any]:
 def _variance(problem: Any, x: Any, g: Any, key: Any, draws: int) -> Any:
     """sigma² at x, where g are the exact gradients."""
     if isinstance(problem, Quadratic):
-        return problem.noise**2
+        return 0.0 if problem.noise is None else problem.noise**2
     squared = lambda batch: jnp.sum((problem.grad(x, batch) - g) ** 2, axis=1)
     b = problem.minibatch if isinstance(problem, FiniteSum) else 1
     if b is None:

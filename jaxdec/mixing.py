@@ -79,9 +79,12 @@ class Circulant:
 
     def __matmul__(self, x):
         shift = self._roll if len(self.offsets) <= 4 else self._gather
-        return sum(w * shift(x, offset) for w, offset in zip(self.weights, self.offsets, strict=True))
+        first, *rest = (self.weights[k] * shift(x, offset) for k, offset in enumerate(self.offsets))
+        return sum(rest, start=first)
 
     def _roll(self, x, offset):
+        if not any(offset):
+            return x
         grid = jnp.reshape(x, self.group + x.shape[1:])
         return jnp.roll(grid, tuple(-o for o in offset), tuple(range(len(offset)))).reshape(x.shape)
 

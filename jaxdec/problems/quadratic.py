@@ -23,7 +23,7 @@ class Quadratic:
 
     A: Float[Array, "n d d"] | Float[Array, "n d"]
     b: Float[Array, "n d"]
-    noise: ScalarLike = 0.0
+    noise: ScalarLike | None = None  # None is 0, known when compiling: nothing is drawn
     nodes: Int[Array, " n"] | None = None  # which nodes of the whole these are; None means all
     total: int | None = static(default=None)  # how many nodes the whole has; None means n
 
@@ -49,6 +49,8 @@ class Quadratic:
 
     def sample(self, key_data: PRNGKey, i):
         """The noise of gradient number i: N(0, I / d) for each node, (n, d)."""
+        if self.noise is None:
+            return None
         shape, dtype = (self.total or self.n, self.d), jnp.result_type(self.b, 0.0)
         draw = lambda: jax.random.normal(jax.random.fold_in(key_data, i), shape, dtype) / self.d**0.5
         # What is multiplied by zero need not be drawn: that would take most of a noiseless round.
@@ -57,11 +59,11 @@ class Quadratic:
 
     def loss(self, x, batch=None):
         value = jnp.sum(x * (self._times(x) / 2 - self.b), axis=1)
-        return value if batch is None else value + self.noise * jnp.sum(batch * x, axis=1)
+        return value if batch is None or self.noise is None else value + self.noise * jnp.sum(batch * x, axis=1)
 
     def grad(self, x, batch=None):
         value = self._times(x) - self.b
-        return value if batch is None else value + self.noise * batch
+        return value if batch is None or self.noise is None else value + self.noise * batch
 
     def hvp(self, x, v, batch=None):
         return self._times(v)
@@ -117,7 +119,7 @@ class Quadratic:
                 raise ValueError(f"{name} of the Quadratic has NaN or infinite entries, first at node {node}")
         if A.ndim == 3 and (gap := np.abs(A - A.transpose(0, 2, 1)).max()) > 1e-5 * np.abs(A).max():
             raise ValueError(f"each A_i must be symmetric; here max|A - A'| = {gap:.2g}. Use (A + A') / 2")
-        if not np.all(np.asarray(self.noise) >= 0):
+        if self.noise is not None and not np.all(np.asarray(self.noise) >= 0):
             raise ValueError(f"noise is a standard deviation and cannot be negative; got {self.noise}")
 
 
@@ -135,4 +137,4 @@ def quadratic(
     """
     rng = np.random.default_rng(seed)
     A = rng.uniform(mu, L, (n, d))
-    return Quadratic(jnp.asarray(A), jnp.asarray(A * rng.standard_normal((n, d)) * zeta / np.sqrt(d)), noise)
+    return Quadratic(jnp.asarray(A), jnp.asarray(A * rng.standard_normal((n, d)) * zeta / np.sqrt(d)), noise or None)

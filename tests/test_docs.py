@@ -51,7 +51,13 @@ def test_notebooks_run_from_top_to_bottom(notebook):
 
 
 @pytest.mark.parametrize(
-    "command", [["ruff", "check"], ["ruff", "format", "--check"], ["pyrefly", "check"]], ids=" ".join
+    "command",
+    [
+        ["ruff", "check"],
+        ["ruff", "format", "--check"],
+        ["pyrefly", "check", "--python-interpreter-path", sys.executable],
+    ],
+    ids=["ruff check", "ruff format", "pyrefly check"],
 )
 def test_the_code_is_formatted_linted_and_typed(command):
     program = shutil.which(command[0], path=str(Path(sys.executable).parent)) or shutil.which(command[0])

@@ -14,8 +14,8 @@ import numpy as np
 from timing import in_turn, report
 
 from jaxdec import algorithms, data, networks, problems, run, sweep
+from jaxdec.loop import Keys
 from jaxdec.metrics import consensus
-from jaxdec.run import Keys
 
 jax.config.update("jax_enable_x64", True)
 

@@ -7,10 +7,12 @@
 Frozen({'round': 11})
 """
 
-from jaxdec import algorithms, compressors, data, graphs, metrics, mixing, networks, problems, theory, types
+from jaxdec import algorithms, compressors, data, graphs, metrics, networks, problems, results, scaling, theory, types
 from jaxdec._module import module, static, step_size
-from jaxdec.run import Result, run
-from jaxdec.sweep import sweep
+from jaxdec.loop import Result, run
+from jaxdec.nn import models
+from jaxdec.results import plotting
+from jaxdec.sweeps import load, sweep, tune
 
 __version__ = "0.1.0"
 
@@ -21,15 +23,20 @@ __all__ = [
     "compressors",
     "data",
     "graphs",
+    "load",
     "metrics",
-    "mixing",
+    "models",
     "module",
     "networks",
+    "plotting",
     "problems",
+    "results",
     "run",
+    "scaling",
     "static",
     "step_size",
     "sweep",
     "theory",
+    "tune",
     "types",
 ]

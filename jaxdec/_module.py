@@ -6,6 +6,7 @@ from typing import Any, TypeVar, dataclass_transform
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 _T = TypeVar("_T")
 
@@ -61,3 +62,33 @@ def at_round(obj: _T, t: Any, dtype: Any) -> _T:
     """`obj` with every schedule among its step sizes replaced by its value at round `t`, as a scalar of `dtype`."""
     values = {name: jnp.asarray(lr(t), dtype) for name, lr in step_sizes(obj) if callable(lr)}
     return dataclasses.replace(obj, **values) if values else obj  # type: ignore[type-var]
+
+
+@jax.tree_util.register_static
+@dataclasses.dataclass(frozen=True)
+class Constant:
+    """A value that is compiled in where a leaf would be: a Python number of a round, or a schedule that is a function.
+
+    >>> jax.tree.leaves(Constant(0.5))
+    []
+    """
+
+    value: Any
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.value(*arguments)
+
+
+def cast(tree: _T, dtype: Any) -> _T:
+    """Every number and floating-point array as an array of `dtype`, so that 0.1, float32(0.1) and 1 compile once.
+
+    A function, such as a schedule of optax, becomes a `Constant`: two of them are two programs.
+    """
+
+    def leaf(a):
+        if callable(a):
+            return Constant(a)
+        number = isinstance(a, int | float | np.number) and not isinstance(a, bool)
+        return jnp.asarray(a, dtype if number or jnp.issubdtype(jnp.result_type(a), jnp.floating) else None)
+
+    return jax.tree.map(leaf, tree)

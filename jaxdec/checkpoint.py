@@ -40,7 +40,7 @@ def run_in_stretches(
     """
     import orbax.checkpoint as ocp  # takes seconds to import, and most runs do without
 
-    from jaxdec.sweep.describe import differences
+    from jaxdec.describe import differences
 
     options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False)
     with ocp.CheckpointManager(Path(path).absolute(), options=options) as manager:

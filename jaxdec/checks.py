@@ -1,12 +1,35 @@
 """Bad input is refused here, before anything is traced: what was wrong, what was expected, what to do."""
 
 import operator
-from typing import Any
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
 from jaxdec._module import step_sizes
+from jaxdec.types import LAWS, STRUCTURAL
+
+
+class Facts(NamedTuple):
+    """What a class of algorithms says of itself, with what it may leave out filled in."""
+
+    requires: frozenset[str]
+    wants: Mapping[str, str]
+    absent: str
+    replicas: bool
+
+
+def facts(algorithm: Any) -> Facts:
+    """What an algorithm needs of its network, and what happens to a node that does not take part."""
+    kind = algorithm if isinstance(algorithm, type) else type(algorithm)
+    requires = getattr(kind, "requires", ())
+    requires = frozenset({requires} if isinstance(requires, str) else requires)
+    absent, replicas = getattr(kind, "absent", "frozen"), getattr(kind, "replicas", False)
+    if absent == "refused" or replicas:
+        requires |= {"reliable"}
+    return Facts(requires, getattr(kind, "wants", {}), absent, replicas)
 
 
 def parts(problem: Any, network: Any) -> None:
@@ -21,8 +44,19 @@ def parts(problem: Any, network: Any) -> None:
         )
 
 
-def algorithm(algorithm: Any, network: Any, problem: Any = None) -> None:
-    """Refuse an algorithm that is wrong in itself, or whose network it is not; let it warn about the problem."""
+def algorithm(algorithm: Any, network: Any, problem: Any = None, *, among: Iterable[type] = (), strict: bool = True):
+    """Refuse an algorithm that is wrong in itself, or whose network it is not; let it warn about the problem.
+
+    Args:
+        algorithm: what is to be run.
+        network: what it is to be run on.
+        problem: what is to be minimized.
+        among: the classes among which those that fit the network are looked for.
+        strict: whether a law that does not hold is an error; if not, it is a warning.
+
+    Returns:
+        The laws that do not hold.
+    """
     if isinstance(algorithm, type):
         raise TypeError(
             f"expected an algorithm, got the class {algorithm.__name__}; write {algorithm.__name__}(lr=...)"
@@ -32,41 +66,55 @@ def algorithm(algorithm: Any, network: Any, problem: Any = None) -> None:
         algorithm.check()
     for field, value in step_sizes(algorithm):
         positive(f"{name}.{field}", value)
-    if algorithm.requires not in network.provides:
-        found = ", ".join(sorted(network.provides)) or "none of the known properties"
-        raise ValueError(
-            f"{name} needs a {algorithm.requires} W; this network's is {found}{violation(network)}. "
-            f"{_advice(algorithm.requires, network.provides)}".rstrip()
+    needs = facts(algorithm)
+    broken = needs.requires - network.provides
+    if broken and (strict or broken & STRUCTURAL):
+        raise ValueError(_misfit(name, needs, broken, network, among))
+    if broken:
+        lost = " and ".join(
+            f"{LAWS[law].needed} ({LAWS[law].meaning}): it loses {LAWS[law].lost}" for law in sorted(broken)
         )
-    if getattr(network, "partial", False) and not algorithm.partial:
-        raise ValueError(f"{name} needs every node in every round, but in this network some are absent")
+        warnings.warn(f"{name} runs without {lost}", stacklevel=3)
+    for law, lost in needs.wants.items():
+        if law not in network.provides:
+            warnings.warn(f"{name} on a network that is not {law}: {lost}", stacklevel=3)
     if problem is not None and hasattr(algorithm, "advise"):
         algorithm.advise(problem)
+    return broken
 
 
-_HINTS = {
+def fitting(network: Any, among: Iterable[type]) -> list[str]:
+    """The names of those classes whose laws a network has."""
+    return sorted(kind.__name__ for kind in among if facts(kind).requires <= network.provides)
+
+
+def _misfit(name: str, needs: Facts, broken: frozenset[str], network: Any, among: Iterable[type]) -> str:
+    found = ", ".join(sorted(network.provides)) or "none of the known properties"
+    if broken == {"reliable"}:
+        why = (
+            "keeps copies of its neighbours' vectors, which a message that is lost or slept through corrupts for ever"
+            if needs.replicas
+            else "needs every node in every round"
+        )
+        said = f"{name} {why}, and in this network some are absent or messages are lost"
+    else:
+        laws = " and ".join(f"{LAWS[law].needed} ({LAWS[law].meaning})" for law in sorted(broken))
+        said = f"{name} needs {laws}; this network's is {found}{violation(network)}"
+    hints = [HINTS[law] for law in sorted(broken) if law in HINTS]
+    others = fitting(network, among)
+    hints.append(f"What fits this network: {', '.join(others)}" if others else "No algorithm here fits this network")
+    return ". ".join([said, *hints])
+
+
+HINTS = {
     "symmetric": "Use Metropolis-Hastings weights (networks.static(graph)), or an algorithm for directed graphs",
     "doubly stochastic": "Rows and columns must sum to 1: use Metropolis-Hastings weights (networks.static(graph))",
     "column stochastic": 'Columns must sum to 1: use networks.static(graph, weights="column_stochastic")',
+    "row stochastic": 'Rows must sum to 1: use networks.static(graph, weights="row_stochastic")',
     "server": "Use networks.server(n)",
     "push-pull": "Use networks.push_pull(graph): it makes the pair (R, C) from any strongly connected graph",
+    "fixed": "Use a network whose W does not change, such as networks.ring(n)",
 }
-_PUSH_SUM = "push-sum methods (StochasticGradientPush, QuantizedPushSum, PushDIGing)"
-_FITTING = {
-    "server": "A server is for federated methods, such as MCM; networks.complete(n) averages without one",
-    "push-pull": "The pair (R, C) is for AB",
-    "symmetric": "",
-    "doubly stochastic": f"Such a W is for methods that need no symmetry, such as DSGD and KGT, and for {_PUSH_SUM}",
-    "column stochastic": f"Such a W is for {_PUSH_SUM}; AB runs on networks.push_pull(graph)",
-    "row stochastic": "On a directed graph AB runs with networks.push_pull(graph), and push-sum methods "
-    '(StochasticGradientPush, PushDIGing) with networks.static(graph, weights="column_stochastic")',
-}
-
-
-def _advice(requires: str, provides: frozenset[str]) -> str:
-    """Which network would fit the method, and which methods would fit the network."""
-    strongest = next((_FITTING[p] for p in _FITTING if p in provides), "")
-    return ". ".join(hint for hint in (_HINTS.get(requires, ""), strongest) if hint)
 
 
 def violation(network: Any) -> str:

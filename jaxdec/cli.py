@@ -16,14 +16,14 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxdec import algorithms, compressors, data, graphs, networks, problems, scaling
-from jaxdec.export import table, to_csv, to_latex
-from jaxdec.simtime import Link, add_time
-from jaxdec.sweep import load
-from jaxdec.sweep import sweep as run_sweep
-from jaxdec.sweep.axes import brief
-from jaxdec.sweep.spec import from_toml, measures, public
-from jaxdec.sweep.summary import primary
-from jaxdec.sweep.tune import tune
+from jaxdec.describe import brief
+from jaxdec.results.export import table, to_csv, to_latex
+from jaxdec.results.summary import primary
+from jaxdec.results.time import Link, add_time
+from jaxdec.spec import from_toml, measures, public
+from jaxdec.sweeps import load
+from jaxdec.sweeps import sweep as run_sweep
+from jaxdec.sweeps.tuning import tune
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -5,9 +5,10 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import ArrayLike
 
-from jaxdec import _weights, graphs
 from jaxdec import algorithms as _algorithms
-from jaxdec._constants import Constants, constants
+from jaxdec import graphs
+from jaxdec.networks import weights as _weights
+from jaxdec.problems.constants import Constants, constants
 
 __all__ = ["Constants", "constants", "critical_variance", "descent_step", "mixing", "rate", "stability_limit"]
 

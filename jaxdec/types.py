@@ -1,13 +1,16 @@
-"""The contract: what a round supplies, what it costs, and what a problem, a network and an algorithm are.
+"""The contract: what a network says of a round, what an algorithm does with it, what it costs, and what a problem is.
 
-Arrays are annotated with jaxtyping: n nodes, d parameters, b samples in a minibatch.
+Arrays are annotated with jaxtyping: n nodes, m of them computing, d parameters, b samples in a minibatch.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias
+from zlib import crc32
 
 import jax
-from jaxtyping import Array, Bool, Float, Int, Key, Num
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Key, Num, PyTree
 
 Iterates: TypeAlias = Float[Array, "n d"]
 Vector: TypeAlias = Float[Array, " d"]
@@ -18,16 +21,50 @@ PRNGKey: TypeAlias = Key[Array, ""]
 Batch: TypeAlias = Any
 
 
-class Round(NamedTuple):
-    """What the outside world supplies at round t."""
+class Law(NamedTuple):
+    """What may hold of every W of a network."""
 
-    t: Int[Array, ""]  # the round, from 0
-    W: Any  # a mixing operator: W @ x mixes over the leading axis
-    active: Bool[Array, " n"]  # who takes part
-    p: ScalarLike  # the nominal probability of taking part; 1 when all do
-    key_data: PRNGKey  # constant over a run, one per seed: only for problem.sample
-    key: PRNGKey  # all other randomness of this round
-    clients: Int[Array, " m"] | None = None  # who takes part, where their number is fixed: for problem.take
+    needed: str  # what a method that needs it needs
+    meaning: str
+    lost: str  # by a method that needs it, where it does not hold
+
+
+LAWS: dict[str, Law] = {
+    "symmetric": Law("a symmetric W", "W = W', rows and columns sum to one", "its fixed point and its conserved sums"),
+    "doubly stochastic": Law(
+        "a doubly stochastic W", "rows and columns of W sum to one", "the mean of what is mixed, and what is tracked"
+    ),
+    "column stochastic": Law(
+        "a column stochastic W", "columns of W sum to one", "the mass of push-sum, and so the mean"
+    ),
+    "row stochastic": Law("a row stochastic W", "rows of W sum to one", "consensus as a fixed point"),
+    "push-pull": Law("a push-pull pair", "W is (R, C), whose rows and columns sum to one", "the method itself"),
+    "server": Law("a server", "W is the mean over the clients that take part, one row", "the method itself"),
+    "fixed": Law("a fixed W", "W is the same in every round", "convergence, at any step size"),
+    "reliable": Law(
+        "a reliable network", "every message arrives and every node takes part", "what nodes know of each other"
+    ),
+    "arcs": Law("arcs", "what a node hears can be had arc by arc, from W.arcs", "the method itself"),
+    "asynchronous": Law("an asynchronous network", "a round is one event of a node or a pair", "the method itself"),
+}
+STRUCTURAL = frozenset({"push-pull", "server", "arcs", "asynchronous"})  # without them a step cannot even be taken
+
+
+class World(NamedTuple):
+    """What a network says of round t, by name; all but W have a default.
+
+    That everybody takes part is a fact of the structure: `active` and `clients` are both None. No number's type is a
+    switch.
+    """
+
+    W: Any  # a mixing operator: W @ x mixes over the leading axis; a pair (R, C) for push-pull methods
+    active: Bool[Array, " n"] | None = None  # who takes part; or
+    clients: Int[Array, " m"] | None = None  # who takes part, in increasing order, where their number is fixed
+    p: ScalarLike | Float[Array, " n"] = 1.0  # the nominal probability of taking part
+    honest: Bool[Array, " n"] | None = None  # whose models are judged; None: everybody's
+    sent: ScalarLike = 1  # the share of the arcs on which something is sent and paid for; a Python 1 where reliable
+    seconds: Scalar | None = None  # when this round's event was, where events have a time
+    once: bool = False  # whether a server's message for all is paid for once, and not by each who hears it
 
 
 class Cost(NamedTuple):
@@ -39,27 +76,143 @@ class Cost(NamedTuple):
     bits_down: ScalarLike = 0  # bits received from a server, per active node
 
 
+@dataclasses.dataclass(frozen=True)
+class Round:
+    """Round t as a step sees it: what the network says of it, its randomness, and what is done with both.
+
+    A method of a graph reads `t`, `W`, `key_data` and `key`, and all rows are computed. A method of a server has
+    clients that may be absent; in terms of a round (h are memories of the clients, (n, d))::
+
+        clients = r.of(problem)                                  # of a cohort alone, where there is one
+        g = clients.grad(r.spread(s.x), r.draw(clients))
+        new = r.rows(s.h) + g
+        return State(s.x - lr * r.mean(g), r.kept(s.h, new)), r.cost(grads=clients.batch_size, vectors=1)
+    """
+
+    n: int  # how many nodes there are
+    dtype: Any  # of the run
+    t: Int[Array, ""]  # the round, from 0
+    key_data: PRNGKey  # constant over a run, one per seed: only for problem.sample
+    key: PRNGKey  # all other randomness of this round
+    W: Any  # this and the following are those of `World`
+    active: Bool[Array, " n"] | None = None
+    clients: Int[Array, " m"] | None = None
+    p: ScalarLike | Float[Array, " n"] = 1.0
+    honest: Bool[Array, " n"] | None = None
+    sent: ScalarLike = 1
+    seconds: Scalar | None = None
+    once: bool = False
+
+    @property
+    def everybody(self) -> bool:
+        """Whether all nodes take part; known when compiling."""
+        return self.active is None and self.clients is None
+
+    @property
+    def m(self) -> int:
+        """How many rows are computed: a cohort's size, or n, of which those absent are ignored."""
+        return self.n if self.clients is None else self.clients.shape[0]
+
+    @property
+    def share(self) -> ScalarLike:
+        """The share of the nodes that take part; a Python number where it is known when compiling."""
+        if self.active is not None:
+            return jnp.mean(self.active, dtype=self.dtype)
+        return 1 if self.clients is None else self.m / self.n
+
+    # Rows.
+
+    def of(self, problem: Any) -> Any:
+        """The problem of the rows that are computed."""
+        return problem if self.clients is None else problem.take(self.clients)
+
+    def rows(self, a: PyTree) -> PyTree:
+        """Of what each of the n nodes has, (n, ...), the rows that are computed, (m, ...)."""
+        return a if self.clients is None else jax.tree.map(lambda a: a[self.clients], a)
+
+    def kept(self, a: PyTree, new: PyTree) -> PyTree:
+        """What each node has, (n, ...): the rows of `new`, (m, ...), for those who take part, unchanged for others."""
+        if self.clients is not None:
+            return jax.tree.map(lambda a, new: a.at[self.clients].set(new), a, new)
+        return new if self.active is None else frozen(self.active, a, new)
+
+    def spread(self, x: Float[Array, "1 d"]) -> Float[Array, "m d"]:
+        """The server's vector at each of the rows that are computed."""
+        return jnp.broadcast_to(x, (self.m, *x.shape[1:]))
+
+    def mean(self, v: Float[Array, "m *d"]) -> Float[Array, "1 *d"]:
+        """(1/pn) Σ_S v_i: in expectation the mean over all clients, each of whom takes part with probability p."""
+        mixed = self.W @ v
+        return mixed if self.active is None else (self.share / self.p) * mixed
+
+    # Randomness.
+
+    def fold(self, name: str) -> PRNGKey:
+        """The round's key for a purpose, by its name: two uses of one key cannot happen."""
+        return jax.random.fold_in(self.key, crc32(name.encode()))
+
+    def keys(self, name: str) -> Key[Array, " m"]:
+        """A key for each row that is computed, which depends on the node and not on who else takes part."""
+        nodes = jnp.arange(self.n) if self.clients is None else self.clients
+        return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(self.fold(name), nodes)
+
+    def draw(self, problem: Any, k: Any = 0, K: int = 1) -> Batch:
+        """The minibatch of gradient number t K + k: 1 for k is that of a gradient at the new point."""
+        return problem.sample(self.key_data, self.t * K + k)
+
+    # What it costs.
+
+    def cost(
+        self,
+        grads: ScalarLike = 0,
+        vectors: ScalarLike = 0,
+        bits: ScalarLike | Float[Array, " m"] | None = None,
+        bits_down: ScalarLike | Float[Array, " m"] = 0,
+        *,
+        personal: bool = False,
+        missed: bool = False,
+    ) -> Cost:
+        """The cost of a method that handles absence itself, from what one of those who take part spends.
+
+        Args:
+            grads: its sample gradients.
+            vectors: d-vectors that it sends up.
+            bits: the length of its message, or of each one's; None means 32 bits an entry.
+            bits_down: the length of the server's message to it, or to each one.
+            personal: whether the server's messages differ, so that a broadcast does not spare any.
+            missed: whether those who were absent are sent this message later.
+        """
+        share, mean = self.share, lambda b: (self.W @ b[:, None])[0, 0] if jnp.ndim(b) else b
+        down = mean(bits_down)
+        if self.once and not personal:
+            down = down / (share * self.n)
+        elif missed:
+            down = down / share
+        return Cost(share * grads, share * vectors, None if bits is None else share * mean(bits), down)
+
+
+def frozen(active: Bool[Array, " n"], old: PyTree, new: PyTree) -> PyTree:
+    """The rows of `new` where `active`, else those of `old`; all leaves have the leading axis n."""
+    among = lambda a: active.reshape(-1, *(1,) * (a.ndim - 1))
+    return jax.tree.map(lambda old, new: jnp.where(among(new), new, old), old, new)
+
+
 class Problem(Protocol):
     """n local objectives f_i over d parameters; the network minimizes their mean.
 
-    Optional attributes: `minimizer` (d,), `L` and `mu` (smoothness and strong convexity), `test`.
+    Five things are required, n, d, `sample`, `loss` and `grad`. The rest has defaults in `problems.Problem`, from which
+    a problem of one's own inherits.
     """
+
+    minimizer: Any  # (d,), of the mean, or None where it is not known
+    minimum: Any  # the least value of the mean, or None
+    L: Any  # the largest smoothness constant among the f_i, or None
+    mu: Any  # the strong convexity of the mean, or None
 
     @property
     def n(self) -> int: ...
     @property
     def d(self) -> int: ...
-    @property
-    def blocks(self) -> tuple[int, ...]:
-        """Sizes of the parameter tensors inside d, static."""
-        ...
-
-    @property
-    def batch_size(self) -> Any:
-        """Sample gradients in one minibatch gradient: a number, 1 where there are no samples."""
-        ...
-
-    def init(self, key: PRNGKey) -> Vector: ...
     def sample(self, key_data: PRNGKey, i: Int[Array, ""]) -> Batch:
         """The minibatch of gradient number i: a pure function of the seed's key and i."""
         ...
@@ -69,9 +222,42 @@ class Problem(Protocol):
         ...
 
     def grad(self, x: Iterates, batch: Batch = None) -> Iterates: ...
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the parameter tensors inside d, static."""
+        ...
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """Their sizes."""
+        ...
+
+    @property
+    def batch_size(self) -> Any:
+        """Sample gradients in one minibatch gradient: a number, 1 where there are no samples."""
+        ...
+
+    def init(self, key: PRNGKey) -> Vector: ...
+    def objective(self, x: Vector) -> Scalar:
+        """mean_i f_i(x)."""
+        ...
+
+    def suboptimality(self, x: Vector) -> Scalar | None:
+        """The objective at x less its least value, or None where that is not known."""
+        ...
+
     def hvp(self, x: Iterates, v: Iterates, batch: Batch = None) -> Iterates: ...
+    def prox(self, x: Iterates, step: ScalarLike) -> Iterates:
+        """argmin_z f_i(z) + ‖z - x_i‖² / (2 step), on the nodes' whole data."""
+        ...
+
     def test(self, x: Vector) -> Mapping[str, Scalar]:
         """Metrics of one model on held-out data; empty where there is none."""
+        ...
+
+    def over_nodes(self, f: Callable[..., Any]) -> Callable[..., Any]:
+        """A function of one node's model, mapped over all of them."""
         ...
 
     def take(self, clients: Int[Array, " m"]) -> "Problem":
@@ -84,27 +270,37 @@ class Problem(Protocol):
 
 
 class Network(Protocol):
-    """Who hears whom at round t."""
+    """Who hears whom at round t. A pytree; what it remembers from round to round is carried by the loop."""
 
     @property
     def n(self) -> int: ...
     @property
     def provides(self) -> frozenset[str]:
-        """What holds of W, such as "symmetric" (and doubly stochastic) or "push-pull"; see `Algorithm.requires`."""
+        """What holds of every W, from `LAWS`. Computed, or static: no leaf of the pytree."""
         ...
 
-    def at(self, t: Int[Array, ""], key: PRNGKey) -> tuple[Any, ...]:
-        """W, active and p of round t; with cohorts of fixed size also the indices of who takes part."""
+    def init(self, key: PRNGKey) -> PyTree:
+        """What is remembered before round 0: () for most; the states of links, sleeping nodes, clocks."""
+        ...
+
+    def at(self, memory: PyTree, t: Int[Array, ""], key: PRNGKey) -> tuple[PyTree, World]:
+        """What is remembered after round t, and what is so in it."""
         ...
 
 
 class Algorithm(Protocol):
-    """A pure init/step pair. Hyperparameters are the fields of the (frozen, pytree) dataclass."""
+    """A pure init/step pair. Hyperparameters are the fields of the (frozen, pytree) dataclass.
 
-    requires: ClassVar[
-        str
-    ]  # of the network: "symmetric" | "doubly stochastic" | "column stochastic" | "push-pull" | "server"
-    partial: ClassVar[bool]  # whether it honours Round.active; run refuses a mismatch
+    `requires`, `init` and `step` are needed. The others may be left out, as may the methods `check()`, which raises
+    what is wrong with the fields; `advise(problem)`, which warns; and `limit(eigenvalue)`, the largest
+    stable lr times curvature on quadratics where that is the least eigenvalue of a symmetric W.
+    """
+
+    requires: ClassVar[frozenset[str] | str]  # of the network: laws of `LAWS`
+    wants: ClassVar[Mapping[str, str]]  # further laws, and what is not promised where one does not hold; {} by default
+    absent: ClassVar[Literal["frozen", "own", "refused"]]  # a node that does not take part keeps its rows of the state
+    # by the loop's doing ("frozen", the default), by the method's own, or there may be none
+    replicas: ClassVar[bool]  # whether nodes keep copies of their neighbours' vectors, which a lost message corrupts
 
     def init(self, problem: Any, x0: Iterates, r: Round) -> tuple[Any, Cost]:
         """The state at round 0, with state.x equal to x0. Takes no step."""
@@ -113,4 +309,5 @@ class Algorithm(Protocol):
     def step(self, problem: Any, state: Any, r: Round) -> tuple[Any, Cost]: ...
 
 
-Metric: TypeAlias = Callable[[Any, Any], jax.Array | Mapping[str, jax.Array] | None]
+Measured: TypeAlias = jax.Array | Mapping[str, jax.Array] | None
+Metric: TypeAlias = Callable[[Any, Any], Measured] | Callable[[Any, Any, World], Measured]

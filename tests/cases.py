@@ -16,7 +16,7 @@ from reference import directed
 
 from jaxdec import algorithms as A
 from jaxdec import compressors, graphs, networks, problems, scaling
-from jaxdec.run import Keys
+from jaxdec.loop import Keys
 
 N, D = 6, 3
 
@@ -55,7 +55,7 @@ class Case:
 
 def coins(probability: float, count: int = 20, seed: int = 7) -> np.ndarray:
     """Which rounds of a run ProxSkip communicates in: it flips its coin with the round's key."""
-    keys = Keys(*jax.random.split(jax.random.key(seed), 4))
+    keys = Keys(*jax.random.split(jax.random.key(seed), 5))
     flip = lambda t: jax.random.bernoulli(jax.random.split(jax.random.fold_in(keys.rounds, t))[1], probability)
     return np.asarray(jax.vmap(flip)(jnp.arange(count)))
 
@@ -214,7 +214,9 @@ SERVER = [
     A.SAVIC(lr=0.1, local_steps=3, scaling=scaling.Adam()),
     A.SAVIC(lr=0.1, local_steps=3, scaling=scaling.OASIS(), scope="local", momentum=0.5),
 ]
-OTHERS += [Case(a, None, exact=False, network=networks.server(N, cohort=N // 2 if a.partial else None)) for a in SERVER]
+OTHERS += [
+    Case(a, None, exact=False, network=networks.server(N, cohort=N // 2 if a.absent == "own" else None)) for a in SERVER
+]
 
 
 def gradients(problem: problems.Quadratic, key_data: jax.Array, count: int) -> Callable[..., np.ndarray]:

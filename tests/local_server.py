@@ -6,11 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import rounds
 from cases import gradients
 
 import jaxdec
 from jaxdec import networks, problems
-from jaxdec.run import Keys
+from jaxdec.loop import Keys
 
 N, D, K, ROUNDS, SEED = 5, 3, 3, 20, 5
 rng = np.random.default_rng(1)
@@ -20,7 +21,7 @@ CURVATURES = (CURVATURES + CURVATURES.transpose(0, 2, 1)) / 2
 PROBLEM = problems.Quadratic(jnp.asarray(CURVATURES), jnp.asarray(rng.standard_normal((N, D))), 0.5)
 EXACT = problems.Quadratic(PROBLEM.A, PROBLEM.b, 0.0)
 X0 = rng.standard_normal(D)
-KEYS = Keys(*jax.random.split(jax.random.key(SEED), 4))
+KEYS = Keys(*jax.random.split(jax.random.key(SEED), 5))
 grad = gradients(PROBLEM, KEYS.data, (K + 1) * ROUNDS)
 
 NETWORKS = {
@@ -38,7 +39,7 @@ def keys_of(t):
 
 def present(network):
     """The clients of each round, for the references."""
-    active = jax.vmap(lambda t: network.at(t, keys_of(t)[0])[1])(jnp.arange(ROUNDS))
+    active = jax.vmap(lambda t: rounds.present(network, N, t, keys_of(t)[0]))(jnp.arange(ROUNDS))
     return lambda t: [int(i) for i in np.flatnonzero(active[t])]
 
 

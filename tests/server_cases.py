@@ -6,16 +6,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import rounds
 from cases import X0, D, N, gradients, quadratic
 
 import jaxdec
 from jaxdec import compressors as C
 from jaxdec import networks, problems
-from jaxdec.run import Keys
+from jaxdec.loop import Keys
 
 CLOSE = {"rtol": 0, "atol": 1e-12}
 ROUNDS, SHORT = 1500, 20
-KEYS = Keys(*jax.random.split(jax.random.key(7), 4))
+KEYS = Keys(*jax.random.split(jax.random.key(7), 5))
 NOISE = 0.5
 GRAD = gradients(quadratic(NOISE), KEYS.data, SHORT + 1)
 EVERYBODY, SOME, COHORT = networks.server(N), networks.server(N, participation=0.6), networks.server(N, cohort=2)
@@ -56,7 +57,7 @@ def keys_of(t: int):
 @cache
 def presence(network: Any) -> np.ndarray:
     """Who takes part in the first rounds, (rounds, n)."""
-    at = lambda t: network.at(t, jax.random.split(jax.random.fold_in(KEYS.rounds, t))[0])[1]
+    at = lambda t: rounds.present(network, N, t, jax.random.split(jax.random.fold_in(KEYS.rounds, t))[0])
     return np.asarray(jax.jit(jax.vmap(at))(jnp.arange(SHORT + 1)))
 
 

@@ -38,7 +38,8 @@ from server_cases import (
 import jaxdec
 from jaxdec import algorithms as A
 from jaxdec import compressors as C
-from jaxdec import memory, networks
+from jaxdec import networks
+from jaxdec.compressors import memory
 
 SCHEDULE = jax.tree_util.Partial(lambda a, t: a / jnp.sqrt(t + 1.0), 0.1)
 NO = {"up": lambda t, i, v: v}
@@ -109,7 +110,7 @@ def test_twenty_rounds_with_absent_clients_equal_the_loop_over_clients(method, l
         options |= {"down": messages(Q, network, 2), "alpha": RATE, "down_alpha": RATE}
     elif hasattr(method, "down_compressor"):
         options |= {"down": downs(Q, network)}
-    p = float(network.at(0, keys_of(0)[0])[2])
+    p = float(network.at((), 0, keys_of(0)[0])[1].p)
     S = [present(network, t) for t in range(SHORT)]
     assert min(map(len, S)) < N
     expected = loop(GRAD, X0, SHORT, n=N, lr=0.1, present=lambda t: S[t], p=p, **options)

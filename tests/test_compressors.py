@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxdec import compressors as C
-from jaxdec.run import cast
+from jaxdec.loop import cast
 
 DRAWS = 20_000
 BLOCKS = (14, 6, 3, 1)

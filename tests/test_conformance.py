@@ -11,13 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from cases import CASES, OTHERS, X0, Case, D, N, gradients, quadratic
+from rounds import round_of
 
 import jaxdec
 from jaxdec import algorithms, networks
+from jaxdec.loop import Keys, cast, prepare, simulate
+from jaxdec.loop import _compiled as compiled
 from jaxdec.metrics import distance, named
-from jaxdec.run import Keys, cast, prepare, simulate
-from jaxdec.run import _compiled as compiled
-from jaxdec.types import Round
 
 ROUNDS = 3000  # enough for the slowest to converge; the references are compared over the first 20
 CLOSE = {"rtol": 0, "atol": 1e-12}
@@ -44,26 +44,27 @@ def trajectory(case: Case, noise: float, lr_factor: float = 1.0) -> Any:
 
 
 @jax.jit
-def init(algorithm, problem, x0, r):
-    return algorithm.init(problem, x0, r)[0]
+def init(algorithm, problem, network, x0, key_network, key_data, key):
+    r = round_of(network, problem.n, key=key_network, key_data=key_data, dtype=x0.dtype)
+    return algorithm.init(problem, x0, dataclasses.replace(r, key=key))[0]
 
 
 @jax.jit
-def step(algorithm, problem, state, r):
-    return algorithm.step(problem, state, r)[0]
+def step(algorithm, problem, network, state, t, key_network, key_data, key):
+    r = round_of(network, problem.n, t, key=key_network, key_data=key_data, dtype=state.x.dtype)
+    return algorithm.step(problem, state, dataclasses.replace(r, key=key))[0]
 
 
 def rounds_by_hand(algorithm, problem, network, rounds: int, seed: int = 7, dtype=jnp.float64) -> list[Any]:
     """The states of a run without its loop."""
     algorithm, problem, network, x0 = prepare(algorithm, problem, network, X0.astype(dtype), rounds=1, every=1)
-    keys = Keys(*jax.random.split(jax.random.key(seed), 4))
+    keys = Keys(*jax.random.split(jax.random.key(seed), 5))
     found = []
     for t in range(rounds):
         key_network, key = jax.random.split(jax.random.fold_in(keys.rounds, t))
-        r = Round(jnp.asarray(t), *network.at(t, key_network), keys.data, key)
         if t == 0:
-            found.append(init(algorithm, problem, x0, r._replace(key=keys.init)))
-        found.append(step(algorithm, problem, found[-1], r))
+            found.append(init(algorithm, problem, network, x0, key_network, keys.data, keys.init))
+        found.append(step(algorithm, problem, network, found[-1], jnp.asarray(t), key_network, keys.data, key))
     return found
 
 
@@ -74,7 +75,7 @@ def test_every_exported_algorithm_has_a_row():
 
 @each
 def test_twenty_rounds_equal_the_loop_over_nodes(case):
-    keys = Keys(*jax.random.split(jax.random.key(7), 4))
+    keys = Keys(*jax.random.split(jax.random.key(7), 5))
     grad = gradients(quadratic(0.5), keys.data, 100)
     W = np.asarray(case.network.W.dense())
     expected = case.reference(W, grad, np.tile(X0, (N, 1)), 20)
@@ -131,8 +132,7 @@ def test_step_keeps_structure_shapes_and_dtypes(case):
         parts = [cast(part, dtype) for part in (case.algorithm, quadratic(0.5), case.network)]
 
         def both(algorithm, problem, network, x0, key):
-            W, active, p, *clients = network.at(jnp.asarray(0), key)
-            r = Round(jnp.asarray(0), W, active, p, key, key, *clients)
+            r = round_of(network, N, key=key, dtype=x0.dtype)
             state, _ = algorithm.init(problem, x0, r)
             return state, algorithm.step(problem, state, r)[0]
 
@@ -164,7 +164,7 @@ def test_relabelling_nodes_permutes_the_trajectory(case):
 def test_alone_a_node_runs_the_centralized_method(case):
     alone = quadratic(0.5).take(np.array([2]))
     result = rounds_by_hand(case.algorithm, alone, networks.static(np.ones((1, 1))), rounds=5)
-    keys = Keys(*jax.random.split(jax.random.key(7), 4))
+    keys = Keys(*jax.random.split(jax.random.key(7), 5))
     expected = case.reference(np.ones((1, 1)), gradients(alone, keys.data, 40), X0[None], 5)
     np.testing.assert_allclose(np.stack([s.x for s in result]), expected, **CLOSE)
 
@@ -193,12 +193,12 @@ def test_reported_cost_is_the_counted_cost(case):
 
     key = jax.random.key(0)
     with jax.disable_jit():
-        r = Round(jnp.asarray(0), W(), jnp.ones(N, bool), 1, key, key)
+        r = dataclasses.replace(round_of(case.network, N, key=key), W=W())
         state, start = case.algorithm.init(Problem(), jnp.tile(X0, (N, 1)), r)
         total, spent = start.grads, []
         for t in range(3):
             products.clear()
-            state, cost = case.algorithm.step(Problem(), state, r._replace(t=jnp.asarray(t)))
+            state, cost = case.algorithm.step(Problem(), state, dataclasses.replace(r, t=jnp.asarray(t)))
             total += cost.grads
             spent.append((cost.vectors, products.count(2)))  # the mass of push-sum is a number
     assert total == len(drawn)

@@ -12,7 +12,7 @@ import xarray as xr
 from jaxdec import algorithms as A
 from jaxdec import networks, problems, sweep
 from jaxdec.metrics import consensus, loss
-from jaxdec.sweep import load
+from jaxdec.sweeps import load
 
 SWEEP = """
 import sys, warnings

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from cases import UNDIRECTED, X0, D, N, gradients, quadratic
 from reference import directed as reference
+from rounds import round_of
 
 import jaxdec
 from jaxdec import algorithms as A
 from jaxdec import compressors as C
 from jaxdec import graphs, networks
-from jaxdec.run import Keys
-from jaxdec.types import Round
+from jaxdec.loop import Keys
 
 CLOSE = {"rtol": 0, "atol": 1e-12}
 ROUNDS, SHORT = 2000, 20  # one length, so that a method is compiled once; references are compared over the first 20
@@ -57,7 +57,7 @@ def first(method: Any, network: Any, *options: Any) -> dict[str, np.ndarray]:
     return {k: v[: SHORT + 1] for k, v in states(method, network, *options).items()}
 
 
-KEYS = Keys(*jax.random.split(jax.random.key(7), 4))
+KEYS = Keys(*jax.random.split(jax.random.key(7), 5))
 GRAD = gradients(quadratic(0.5), KEYS.data, SHORT + 1)
 
 
@@ -117,7 +117,7 @@ def test_communication_conserves_the_sum_for_every_compressor(compressor):
         (A.QuantizedGossip(consensus_lr=jnp.asarray(0.9), compressor=compressor), UNDIRECTED, "x"),
         (A.ChocoGossip(consensus_lr=jnp.asarray(0.9), compressor=compressor), UNDIRECTED, "x"),
     ):
-        round_ = Round(jnp.asarray(0), network.W, jnp.ones(N, bool), 1, KEYS.data, KEYS.init)
+        round_ = round_of(network, N, key=KEYS.init, key_data=KEYS.data)
         state, _ = method.init(quadratic(0.0), jnp.asarray(START), round_)
         for t in range(3):
             state, _ = method.step(quadratic(0.0), state, round_._replace(key=key_of_step(t)))

@@ -35,8 +35,10 @@ from undirected import (
 
 import jaxdec
 from jaxdec import algorithms as A
-from jaxdec import mixing, networks, problems
+from jaxdec import networks, problems
 from jaxdec._module import module
+from jaxdec.networks import operators
+from jaxdec.types import World
 
 
 def tracking(lr, form, y, rounds=200):
@@ -112,9 +114,11 @@ class EveryThird:
     provides = GRAPH.provides
     n = N
 
-    def at(self, t, key):
-        matrix = jnp.where((t + 1) % 3 == 0, self.W, jnp.eye(N))
-        return mixing.Dense(matrix), jnp.ones(N, bool), 1
+    def init(self, key):
+        return ()
+
+    def at(self, memory, t, key):
+        return memory, World(operators.Dense(jnp.where((t + 1) % 3 == 0, self.W, jnp.eye(N))))
 
 
 def test_periodical_tracking_of_the_last_gradient_is_tracking_that_communicates_in_every_kth_iteration():

@@ -4,14 +4,13 @@ import dataclasses
 from types import SimpleNamespace
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
+from rounds import round_of
 from undirected import CURVATURES, EXACT, GRAPH, KEYS, ROUNDS, SEED, X0, B, N, different, path, same, states
 
 import jaxdec
 from jaxdec import algorithms as A
-from jaxdec.types import Round
 
 
 def ends(method) -> Any:
@@ -61,7 +60,7 @@ def test_exact_methods_end_at_the_minimizer_and_hold_the_gradients_there(method,
 
 
 def test_a_new_step_size_leaves_the_minimizer_fixed_where_corrections_are_in_the_gradients_units():
-    r = Round(jnp.asarray(ROUNDS), GRAPH.W, jnp.ones(N, bool), 1, KEYS.data, KEYS.rounds)
+    r = round_of(GRAPH, N, ROUNDS, key=KEYS.rounds, key_data=KEYS.data)
 
     def moved(method):
         end = jaxdec.run(method, EXACT, GRAPH, rounds=ROUNDS, x0=X0, seed=SEED, metrics=(states,)).state

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import rounds
 from jax.tree_util import Partial
 from local_server import (
     EXACT,
@@ -27,14 +28,14 @@ from local_server import (
     present,
 )
 from reference import local as reference
+from rounds import round_of
 from undirected import same
 
 import jaxdec
 from jaxdec import algorithms as A
 from jaxdec import networks, problems, scaling
-from jaxdec.run import _compiled as compiled
-from jaxdec.server import Mean
-from jaxdec.types import Round
+from jaxdec.loop import _compiled as compiled
+from jaxdec.networks.servers import Mean
 
 # Against loops
 
@@ -222,8 +223,7 @@ def test_a_cohort_equals_the_mask_of_its_members_and_the_absent_neither_count_no
 
     @jax.jit
     def both(x0, key, poison):
-        W, active, p, clients = network.at(jnp.asarray(0), key)
-        r = Round(jnp.asarray(1), W, active, p, KEYS.data, key, clients)
+        r = round_of(network, N, 1, key=key, key_data=KEYS.data)
         masked = r._replace(W=Mean(N, active), p=jnp.asarray(0.4), clients=None)
         state, _ = algorithm.init(PROBLEM, x0, r)
         state = jax.tree.map(lambda a: a + 0.1 * jnp.arange(a.shape[0])[:, None] if a.ndim == 2 else a, state)
@@ -234,7 +234,7 @@ def test_a_cohort_equals_the_mask_of_its_members_and_the_absent_neither_count_no
 
     before, cohort, masked, cost, masked_cost = both(jnp.tile(X0, (N, 1)), jax.random.key(3), jnp.inf)
     jax.tree.map(partial(np.testing.assert_allclose, rtol=0, atol=1e-12), cohort, masked)
-    active = np.asarray(network.at(jnp.asarray(0), jax.random.key(3))[1])
+    active = np.asarray(rounds.present(network, N, 0, jax.random.key(3)))
     moved = [
         np.any(np.asarray(new != old), axis=1)
         for old, new in zip(jax.tree.leaves(before), jax.tree.leaves(cohort), strict=True)
@@ -269,8 +269,7 @@ def test_the_cost_is_what_is_computed_and_sent(algorithm, grads, up, down):
 
 
 def _cost(algorithm, network):
-    W, active, p, *clients = network.at(jnp.asarray(0), KEYS.rounds)
-    r = Round(jnp.asarray(0), W, active, p, KEYS.data, KEYS.rounds, *clients)
+    r = round_of(network, N, key=KEYS.rounds, key_data=KEYS.data)
     found = []
 
     def step(x0):

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from jaxdec import algorithms, graphs, mixing, networks, problems, run
+from jaxdec import algorithms, graphs, networks, problems, run
+from jaxdec.networks import operators
 
 CLOSE = {"rtol": 0, "atol": 1e-12}
 
@@ -50,7 +51,7 @@ def test_every_form_of_every_graph_equals_the_dense_matrix(name):
     built = 0
     for form in (None, *FORMS):
         try:
-            operator = mixing.operator(W, form=form, group=graph.group)
+            operator = operators.operator(W, form=form, group=graph.group)
         except ValueError:
             assert form in ("identity", "average", "circulant")
             continue
@@ -65,22 +66,22 @@ def test_every_form_of_every_graph_equals_the_dense_matrix(name):
 
 
 def test_the_cheapest_form_is_chosen():
-    chosen = {name: type(mixing.operator(weights(g), group=g.group)).__name__ for name, g in GRAPHS.items()}
+    chosen = {name: type(operators.operator(weights(g), group=g.group)).__name__ for name, g in GRAPHS.items()}
     assert chosen["complete"] == "Average"
     assert {chosen[name] for name in ("ring", "directed ring")} == {"Circulant"}
     assert {chosen[name] for name in ("regular", "small world", "tree", "star")} == {"NeighbourTable"}
     assert chosen["Erdős-Rényi"] == "Dense"
-    assert type(mixing.operator(np.eye(4))).__name__ == "Identity"
+    assert type(operators.operator(np.eye(4))).__name__ == "Identity"
     torus, hypercube = graphs.torus(8, 8), graphs.hypercube(64)
     for graph in (torus, hypercube):
-        assert isinstance(mixing.operator(weights(graph), group=graph.group), mixing.Circulant)
+        assert isinstance(operators.operator(weights(graph), group=graph.group), operators.Circulant)
 
 
 def test_a_sparse_graph_of_many_nodes_costs_its_arcs():
     n = 20_000
-    regular = mixing.operator(graphs.metropolis(graphs.random_regular(n, 4, seed=0)))
-    star = mixing.operator(graphs.metropolis(graphs.star(n)))
-    ring = mixing.operator(graphs.metropolis(graphs.ring(n)))
+    regular = operators.operator(graphs.metropolis(graphs.random_regular(n, 4, seed=0)))
+    star = operators.operator(graphs.metropolis(graphs.star(n)))
+    ring = operators.operator(graphs.metropolis(graphs.ring(n)))
     for operator in (regular, star, ring):
         size = sum(leaf.size for leaf in jax.tree.leaves(operator))
         assert size < 14 * n
@@ -89,7 +90,7 @@ def test_a_sparse_graph_of_many_nodes_costs_its_arcs():
 
 def test_operators_keep_the_dtype_of_the_iterates():
     for graph in (graphs.ring(8), graphs.torus(8, 8), graphs.star(40), graphs.complete(5)):
-        operator = mixing.operator(weights(graph), group=graph.group)
+        operator = operators.operator(weights(graph), group=graph.group)
         single = jax.tree.map(lambda a: a.astype(jnp.float32) if a.dtype == jnp.float64 else a, operator)
         assert (single @ jnp.ones((graph.n, 2), jnp.float32)).dtype == jnp.float32
 
@@ -99,7 +100,7 @@ def test_sums_of_one_are_exact_in_the_arithmetic_of_the_run():
     for name, graph in GRAPHS.items():
         for form in ("table", "dense") if name in ("star", "small world") else ("dense",):
             with jax.enable_x64(False):
-                W = np.asarray(mixing.operator(weights(graph), form=form).dense())
+                W = np.asarray(operators.operator(weights(graph), form=form).dense())
             assert W.dtype == np.float32
             np.testing.assert_array_equal(W.astype(float).sum(axis=0), 1.0, err_msg=name)
             np.testing.assert_allclose(W, weights(graph).toarray(), rtol=0, atol=2.0**-24 * graph.n)
@@ -115,7 +116,7 @@ def test_integrating_methods_do_not_drift_in_float32():
 
 
 def test_dense_products_are_taken_at_full_precision():
-    W = mixing.operator(np.random.default_rng(0).dirichlet(np.ones(8), 8), form="dense")
+    W = operators.operator(np.random.default_rng(0).dirichlet(np.ones(8), 8), form="dense")
     lowered = jax.jit(lambda W, x: W @ x).lower(W, jnp.ones((8, 3))).as_text()
     assert "precision = [HIGHEST, HIGHEST]" in lowered
 
@@ -123,8 +124,8 @@ def test_dense_products_are_taken_at_full_precision():
 def test_a_form_that_the_matrix_does_not_have_is_refused():
     W = nx.to_numpy_array(nx.path_graph(4)) / 2
     with pytest.raises(ValueError, match="no circulant form"):
-        mixing.operator(W, form="circulant")
+        operators.operator(W, form="circulant")
     with pytest.raises(ValueError, match=r"square, \(n, n\) with n >= 1; got shape \(2, 3\)"):
-        mixing.operator(np.ones((2, 3)))
+        operators.operator(np.ones((2, 3)))
     with pytest.raises(ValueError, match="unknown form 'sparse'"):
-        mixing.operator(sp.eye_array(3), form="sparse")
+        operators.operator(sp.eye_array(3), form="sparse")

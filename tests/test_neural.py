@@ -118,7 +118,7 @@ def test_large_sets_pass_in_blocks_with_equal_results(monkeypatch):
 
     whole = everything()
     for block in (5, 8):  # of 24 training and 6 test images, with a remainder and without
-        monkeypatch.setattr(sys.modules["jaxdec.problems.neural"], "BLOCK", block)
+        monkeypatch.setattr(sys.modules["jaxdec.problems.networks"], "BLOCK", block)
         same(everything(), whole)
 
 

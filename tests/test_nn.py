@@ -10,7 +10,7 @@ from flax import linen, nnx
 from jax import lax
 
 from jaxdec import nn
-from jaxdec._convolution import CHOSEN, WAYS
+from jaxdec.nn.per_node import CHOSEN, WAYS
 
 NHWC = ("NHWC", "HWIO", "NHWC")
 rng = np.random.default_rng(0)

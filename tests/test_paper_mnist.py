@@ -14,7 +14,7 @@ import xarray as xr
 
 from jaxdec import data
 from jaxdec.papers import mcm_mnist, momentum_tracking_mnist
-from jaxdec.sweep import best
+from jaxdec.results import best
 
 METRIC = momentum_tracking_mnist.METRIC
 

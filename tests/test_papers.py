@@ -11,7 +11,7 @@ import pytest
 from jaxdec import graphs, networks, run, theory
 from jaxdec.algorithms import LocalDSGD
 from jaxdec.papers import kgt, momentum_tracking, quantized_push_sum
-from jaxdec.sweep import best
+from jaxdec.results import best
 
 mpl.use("Agg")
 

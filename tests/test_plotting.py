@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 
 from jaxdec import plotting
-from jaxdec.sweep import best
+from jaxdec.results import best
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -124,9 +124,9 @@ def test_the_overview_shows_what_there_is():
     ("arguments", "message"),
     [
         ({"metric": "los"}, "no metric 'los'; there are loss, grad_norm_sq"),
-        ({"x": "seconds"}, "x is one of round, grads, vectors, bits; got 'seconds'; simtime.add_time"),
+        ({"x": "seconds"}, "x is one of round, grads, vectors, bits; got 'seconds'; results.add_time"),
         ({"band": "sd"}, "band is one of quantiles, confidence, none; got 'sd'"),
-        ({"dataset": results()}, "choose among lr, see sweep.best"),
+        ({"dataset": results()}, "choose among lr: results.best"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(arguments, message):

@@ -9,7 +9,7 @@ import pytest
 import jaxdec
 from jaxdec import algorithms as A
 from jaxdec import metrics, networks, problems, run
-from jaxdec.run import simulate
+from jaxdec.loop import simulate
 from jaxdec.types import Cost
 
 PROBLEM, RING = problems.quadratic(6, 3, noise=0.2), networks.ring(6)
@@ -21,7 +21,7 @@ def test_records_are_at_every_stride_from_zero_to_the_end():
     assert result.rounds.tolist() == [0, 4, 8, 12]
     dataset = result.to_xarray()
     assert dataset.sizes == {"round": 4}
-    assert set(dataset.data_vars) == {"loss", "grad_norm_sq", "consensus", "distance"}
+    assert set(dataset.data_vars) == {"loss", "suboptimality", "grad_norm_sq", "consensus", "distance"}
     assert dataset.loss.dims == ("round",)
     assert set(dataset.coords) == {"round", "grads", "vectors", "bits", "bits_down"}
 
@@ -74,7 +74,6 @@ class Chatty:
     """Costs that are known only as the run goes."""
 
     requires = "symmetric"
-    partial = False
 
     def init(self, problem, x0, r):
         return A.dsgd.State(x0), Cost(bits=7)
@@ -101,7 +100,7 @@ def test_schedules_are_called_with_the_round_and_share_one_program():
         states[start] = run(A.DSGD(lr=lr), PROBLEM, RING, rounds=3, x0=np.ones(3), seed=1).state.x
     assert run.__globals__["_compiled"]._cache_size() == before + 1
     x = jnp.ones((6, 3))
-    keys = jaxdec.run.__globals__["Keys"](*jax.random.split(jax.random.key(1), 4))
+    keys = jaxdec.run.__globals__["Keys"](*jax.random.split(jax.random.key(1), 5))
     for t in range(3):
         x = RING.W @ (x - decaying(0.2, 2.0, t) * PROBLEM.grad(x, PROBLEM.sample(keys.data, t)))
     np.testing.assert_allclose(states[0.2], x, **CLOSE)
@@ -158,7 +157,7 @@ ROW = np.array([[0.5, 0.5, 0.0], [0.0, 0.5, 0.5], [0.25, 0.25, 0.5]])
     [
         ({"network": networks.ring(5)}, "problem has 6 nodes and the network 5.*n=6"),
         ({"network": networks.static(np.kron(np.eye(1), np.roll(np.eye(6), 1, 0) * 0.5 + np.eye(6) * 0.5) * 1.1)},
-         "needs a doubly stochastic W; this network's is none .*row sums in \\[1.1, 1.1\\]"),
+         "needs a doubly stochastic W .*row sums in \\[1.1, 1.1\\]"),
         ({"rounds": 10, "every": 3}, "rounds=10 is not a multiple of every=3; take rounds=12 or 9"),
         ({"rounds": 0}, "rounds is a positive integer; got 0"),
         ({"every": 1.5}, "every is a positive integer; got 1.5"),

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import rounds
 from cases import X0, D, N, quadratic
 from server_cases import (
     BOTH,
@@ -27,7 +28,6 @@ import jaxdec
 from jaxdec import algorithms as A
 from jaxdec import compressors as C
 from jaxdec import data, networks, problems
-from jaxdec.types import Round
 
 # Who takes part.
 
@@ -35,7 +35,9 @@ from jaxdec.types import Round
 def test_coins_are_independent_given_that_not_all_fail():
     p, n, draws = 0.3, 3, 40000
     network = networks.server(n, participation=p)
-    active = np.asarray(jax.vmap(lambda key: network.at(0, key)[1])(jax.random.split(jax.random.key(1), draws)))
+    active = np.asarray(
+        jax.vmap(lambda key: rounds.present(network, n, 0, key))(jax.random.split(jax.random.key(1), draws))
+    )
     assert active.any(axis=1).all()
     codes = np.bincount(active @ (1 << np.arange(n)), minlength=2**n)
     for code, found in enumerate(codes):
@@ -47,7 +49,9 @@ def test_coins_are_independent_given_that_not_all_fail():
 @pytest.mark.parametrize("p", [1e-6, 0.999999, 1.0])
 def test_coins_of_extreme_probabilities_leave_somebody(p):
     network = dataclasses.replace(SOME, n=4, participation=p)
-    active = np.asarray(jax.vmap(lambda key: network.at(0, key)[1])(jax.random.split(jax.random.key(2), 4000)))
+    active = np.asarray(
+        jax.vmap(lambda key: rounds.present(network, 4, 0, key))(jax.random.split(jax.random.key(2), 4000))
+    )
     assert active.any(axis=1).all()
     if p < 0.5:
         np.testing.assert_allclose(active.mean(axis=0), 0.25, atol=0.03)
@@ -57,8 +61,8 @@ def test_coins_of_extreme_probabilities_leave_somebody(p):
 
 def test_cohorts_are_uniform_subsets_of_their_size():
     network = networks.server(5, cohort=2)
-    _, active, _, clients = jax.vmap(lambda key: network.at(0, key))(jax.random.split(jax.random.key(3), 20000))
-    assert np.all(active.sum(axis=1) == 2)
+    clients = jax.vmap(lambda key: network.at((), 0, key)[1].clients)(jax.random.split(jax.random.key(3), 20000))
+    assert clients.shape == (20000, 2)
     assert np.all(clients[:, 0] < clients[:, 1])
     pairs = np.bincount(np.asarray(clients) @ [5, 1], minlength=25)
     np.testing.assert_allclose(pairs[pairs > 0] / 20000, 0.1, atol=0.01)
@@ -85,8 +89,7 @@ def test_a_cohort_costs_what_its_clients_cost():
         def grad(self, x, batch=None):
             raise AssertionError("the gradient of all clients")
 
-    W, active, p, clients = COHORT.at(0, KEYS.init)
-    r = Round(jnp.asarray(0), W, active, p, KEYS.data, KEYS.init, clients)
+    r = rounds.round_of(COHORT, N, key=KEYS.init, key_data=KEYS.data)
     method = A.RandMCM(lr=0.1, **BOTH)
     state, _ = method.init(quadratic(NOISE), jnp.tile(X0, (N, 1)), r)
     _, cost = method.step(Counting(), state, r)

@@ -9,8 +9,8 @@ import pytest
 
 from jaxdec import algorithms as A
 from jaxdec import cli, compressors, data, graphs, metrics, networks, problems
-from jaxdec.sweep import axes
-from jaxdec.sweep.spec import MODULES, from_toml, public
+from jaxdec.spec import MODULES, from_toml, public
+from jaxdec.sweeps import axes
 
 ROOT = Path(__file__).parents[1]
 QUADRATIC = """

@@ -5,8 +5,8 @@ import pytest
 import scipy.stats
 import xarray as xr
 
-from jaxdec.sweep import statistics
-from jaxdec.sweep.statistics import bootstrap, mean, median, paired_differences, quantiles
+from jaxdec.results import statistics
+from jaxdec.results.statistics import bootstrap, mean, median, paired_differences, quantiles
 
 
 def runs(values, **coordinates):

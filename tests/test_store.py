@@ -19,7 +19,7 @@ import zarr
 from jaxdec import algorithms as A
 from jaxdec import compressors, networks, problems, run, sweep
 from jaxdec.metrics import consensus, loss
-from jaxdec.sweep import execute, load
+from jaxdec.sweeps import execute, load
 
 PROBLEM, RING = problems.quadratic(6, 3, noise=0.2), networks.ring(6)
 # Random messages, whose bits are counted in the loop, and a state of two arrays.

@@ -8,8 +8,8 @@ import pytest
 import xarray as xr
 from rich.console import Console
 
-from jaxdec.export import table, tidy, to_csv, to_latex
-from jaxdec.sweep.summary import best, diverged, ran, summarize
+from jaxdec.results.export import table, tidy, to_csv, to_latex
+from jaxdec.results.summary import best, diverged, ran, summarize
 
 
 def results(losses, dims, **coordinates):

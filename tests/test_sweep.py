@@ -7,7 +7,8 @@ import pytest
 from jaxdec import algorithms as A
 from jaxdec import data, networks, problems, run, sweep
 from jaxdec.metrics import consensus, loss, named
-from jaxdec.sweep import axes, best, devices, diverged, execute, log_uniform, plan, uniform
+from jaxdec.results import best, diverged
+from jaxdec.sweeps import axes, devices, execute, log_uniform, plan, uniform
 
 PROBLEM, RING = problems.quadratic(6, 3, noise=0.2), networks.ring(6)
 CLOSE = {"rtol": 0, "atol": 1e-12}

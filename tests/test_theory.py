@@ -68,7 +68,7 @@ def test_bounds_on_the_curvature_hold_everywhere():
 
 
 @module
-class Bare:
+class Bare(problems.Problem):
     """A problem of which nothing is known but its gradients."""
 
     inner: Any
@@ -171,7 +171,7 @@ def round_matrix(method, curvature=0.8):
     def matrix(lr, W):
         network = networks.static(np.eye(8) / 2 + 1 / 16, form="dense")
         operator = dataclasses.replace(network.W, matrix=W)
-        r = Round(jnp.asarray(0), operator, jnp.ones(8, bool), 1, key, key)
+        r = Round(8, jnp.dtype(float), jnp.asarray(0), key, key, operator)
         at = dataclasses.replace(method, lr=lr)
         flat, back = ravel_pytree(at.init(problem, jnp.zeros((8, 1)), r)[0])
         return jax.jacobian(lambda s: ravel_pytree(at.step(problem, back(s), r)[0])[0])(flat)

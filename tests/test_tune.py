@@ -5,9 +5,9 @@ import pytest
 
 from jaxdec import algorithms as A
 from jaxdec import compressors, networks, problems
-from jaxdec.simtime import Link
-from jaxdec.sweep import search
-from jaxdec.sweep.tune import tune
+from jaxdec.results.time import Link
+from jaxdec.sweeps import search
+from jaxdec.sweeps.tuning import tune
 
 # Gradient descent on f_i(x) = x'x/2 - b_i'x: xbar contracts by |1 - lr| a round, so that lr = 1 is the best.
 ROUND = problems.Quadratic(A=np.ones((4, 3)), b=np.arange(12.0).reshape(4, 3))
@@ -104,7 +104,7 @@ def test_a_table_can_be_pasted_and_says_where_it_is_open():
         ({"at": 5, "target": 1.0}, "not both"),
         ({"cost": "bits"}, "cost='bits' is what a target is reached at; give target"),
         ({"cost": "bit", "target": 1.0}, "cost is one of 'rounds'"),
-        ({"cost": "seconds", "target": 1.0}, r"give link=simtime.Link"),
+        ({"cost": "seconds", "target": 1.0}, r"give link=results.Link"),
         ({"within": 0.9}, "within is a factor above 1; got 0.9"),
         ({"over": {}}, "over is a mapping of fields to the values to begin with"),
         ({"over": {"le": [1.0]}}, "DSGD has no field 'le'"),

@@ -9,9 +9,10 @@ import pytest
 from cases import X0, D, N, gradients, quadratic
 
 import jaxdec
-from jaxdec import algorithms, compressors, graphs, mixing, networks, problems
-from jaxdec.run import Keys, cast
-from jaxdec.varying import Varying
+from jaxdec import algorithms, compressors, graphs, networks, problems
+from jaxdec.loop import Keys, cast
+from jaxdec.networks import operators
+from jaxdec.networks.varying import Varying
 
 CLOSE = {"rtol": 0, "atol": 1e-12}
 X = np.random.default_rng(1).standard_normal((N, D))
@@ -35,7 +36,7 @@ FAMILIES = {
     "periodic circulants": networks.periodic([graphs.torus(4, 4), graphs.lazy(graphs.metropolis(graphs.torus(4, 4)))]),
     "periodic digraphs": networks.periodic(DIGRAPHS, weights="column_stochastic"),
     "periodic pulls": networks.periodic(DIGRAPHS, weights="row_stochastic"),
-    "periodic, mixed": networks.periodic([RING, networks.directed_ring(N), mixing.operator(STAR)]),
+    "periodic, mixed": networks.periodic([RING, networks.directed_ring(N), operators.operator(STAR)]),
 }
 each = pytest.mark.parametrize("network", FAMILIES.values(), ids=FAMILIES)
 
@@ -68,22 +69,22 @@ def test_a_periodic_network_takes_its_w_in_turn(form):
     Ws = [RING, np.eye(N), STAR]
     network = networks.periodic(Ws, form=form)
     for t in range(7):
-        W, active, p = network.at(jnp.asarray(t), jax.random.key(t))
-        np.testing.assert_allclose(W.dense(), Ws[t % 3], **CLOSE)
-        np.testing.assert_allclose(W @ X, Ws[t % 3] @ X, **CLOSE)
-        assert active.all()
-        assert p == 1
+        world = network.at((), jnp.asarray(t), jax.random.key(t))[1]
+        np.testing.assert_allclose(world.W.dense(), Ws[t % 3], **CLOSE)
+        np.testing.assert_allclose(world.W @ X, Ws[t % 3] @ X, **CLOSE)
+        assert world.active is None
+        assert world.p == 1
 
 
 def test_the_form_of_a_periodic_network_is_the_cheapest_that_all_have():
     def form(Ws, **options):
         return type(networks.periodic(Ws, **options).pool)
 
-    assert form([graphs.ring(32), networks.ring(32)]) is mixing.Circulant
-    assert form([graphs.ring(32), graphs.directed_ring(32)], weights="row_stochastic") is mixing.NeighbourTable
-    assert form([graphs.ring(32), graphs.star(32)]) is mixing.NeighbourTable
-    assert form([graphs.ring(4), graphs.complete(4)]) is mixing.Dense
-    assert form([networks.complete(8), networks.complete(8)]) is mixing.Average
+    assert form([graphs.ring(32), networks.ring(32)]) is operators.Circulant
+    assert form([graphs.ring(32), graphs.directed_ring(32)], weights="row_stochastic") is operators.NeighbourTable
+    assert form([graphs.ring(32), graphs.star(32)]) is operators.NeighbourTable
+    assert form([graphs.ring(4), graphs.complete(4)]) is operators.Dense
+    assert form([networks.complete(8), networks.complete(8)]) is operators.Average
     with pytest.raises(ValueError, match="no common circulant form"):
         form([graphs.ring(8), graphs.star(8)], form="circulant")
 
@@ -110,7 +111,7 @@ def test_one_peer_exponential_averages_exactly_in_log2_n_rounds(n):
     for start in range(tau):
         product = np.eye(n)
         for t in range(start, start + tau):
-            product = np.asarray(network.at(jnp.asarray(t), jax.random.key(0))[0].dense()) @ product
+            product = np.asarray(network.at((), jnp.asarray(t), jax.random.key(0))[1].W.dense()) @ product
         np.testing.assert_allclose(product, np.full((n, n), 1 / n), **CLOSE)
 
 
@@ -153,7 +154,7 @@ def test_erdos_renyi_draws_metropolis_weights_with_the_given_probability():
 def test_a_random_network_draws_its_w_uniformly_from_the_key():
     network = FAMILIES["one_peer_random"]
     keys = jax.random.split(jax.random.key(0), 7000)
-    Ws = jax.jit(jax.vmap(lambda key: network.at(jnp.asarray(0), key)[0].dense()))(keys)
+    Ws = jax.jit(jax.vmap(lambda key: network.at((), jnp.asarray(0), key)[1].W.dense()))(keys)
     drawn = np.all(np.asarray(Ws)[:, None] == members(network), axis=(2, 3))
     np.testing.assert_array_equal(drawn.sum(axis=1), 1)
     np.testing.assert_allclose(drawn.sum(axis=0), 1000, atol=5 * np.sqrt(1000))
@@ -163,11 +164,11 @@ def test_a_random_network_draws_its_w_uniformly_from_the_key():
 def test_a_run_follows_the_network_of_each_round(name):
     network, problem = FAMILIES[name], quadratic(0.5)
     result = jaxdec.run(algorithms.DSGD(lr=0.3), problem, network, rounds=20, x0=X0, seed=7)
-    keys = Keys(*jax.random.split(jax.random.key(7), 4))
+    keys = Keys(*jax.random.split(jax.random.key(7), 5))
     grad, x = gradients(problem, keys.data, 20), np.tile(X0, (N, 1))
     for t in range(20):
         key_network, _ = jax.random.split(jax.random.fold_in(keys.rounds, t))
-        W = np.asarray(network.at(jnp.asarray(t), key_network)[0].dense())
+        W = np.asarray(network.at((), jnp.asarray(t), key_network)[1].W.dense())
         x = W @ np.stack([x[i] - 0.3 * grad(i, x[i], t) for i in range(N)])
     np.testing.assert_allclose(result.state.x, x, **CLOSE)
 
@@ -183,7 +184,7 @@ def test_seeds_of_a_sweep_see_the_networks_of_their_runs():
 
 @each
 def test_weights_take_the_dtype_of_the_iterates(network):
-    W, *_ = cast(network, jnp.float32).at(jnp.asarray(1), jax.random.key(0))
+    W = cast(network, jnp.float32).at((), jnp.asarray(1), jax.random.key(0))[1].W
     assert (W @ jnp.ones((network.n, 2), jnp.float32)).dtype == jnp.float32
 
 
@@ -208,7 +209,7 @@ def test_the_semantic_exponential_graph_has_no_wrapped_arcs():
 def test_push_pull_pairs_row_and_column_stochastic_weights():
     graph = graphs.random_digraph(N, 0.2)
     network = networks.push_pull(graph)
-    R, C = network.at(jnp.asarray(0), jax.random.key(0))[0]
+    R, C = network.at((), jnp.asarray(0), jax.random.key(0))[1].W
     np.testing.assert_allclose(R.dense(), graphs.row_stochastic(graph).toarray(), **CLOSE)
     np.testing.assert_allclose(C.dense(), graphs.column_stochastic(graph).toarray(), **CLOSE)
     again = networks.push_pull(R, C)

@@ -44,7 +44,7 @@ def server_cases() -> dict[str, tuple[Any, Any]]:
     for method in SERVER:
         name = type(method).__name__ + (" local" if "OASIS" in repr(method) else "")
         found[f"{name}, everybody"] = method, EVERYBODY
-        if method.partial:
+        if type(method).absent == "own":
             found[f"{name}, coins"] = method, SOME
     learning = {"alpha": 0.1, "momentum": 0.3}
     for network, kind in ((EVERYBODY, "everybody"), (SOME, "coins"), (COHORT, "cohort")):
@@ -110,12 +110,13 @@ def everything(problem: Any, state: Any) -> dict[str, Any]:
 
 
 def trajectory(method: Any, network: Any) -> dict[str, Any]:
-    """The digest of all states and costs of a short run with noise, and the last model as numbers."""
+    """The digest of all states of a short run with noise; the last model and what was spent, as numbers."""
     result = jaxdec.run(method, quadratic(0.5), network, rounds=ROUNDS, x0=X0, seed=SEED, metrics=(everything,))
     digest = hashlib.sha256()
-    for array in [*result.metrics.values(), *result.cost]:
+    for array in result.metrics.values():
         digest.update(np.ascontiguousarray(np.asarray(array)).tobytes())
-    return {"sha256": digest.hexdigest(), "x": np.asarray(result.state.x).ravel().tolist()}
+    spent = {name: float(total[-1]) for name, total in result.cost._asdict().items()}
+    return {"sha256": digest.hexdigest(), "x": np.asarray(result.state.x).ravel().tolist(), "spent": spent}
 
 
 def machine() -> dict[str, str]:

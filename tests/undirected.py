@@ -9,15 +9,17 @@ import numpy as np
 from cases import gradients
 
 import jaxdec
-from jaxdec import graphs, mixing, networks, problems
-from jaxdec.run import Keys
+from jaxdec import graphs, networks, problems
+from jaxdec.loop import Keys
+from jaxdec.networks import operators
+from jaxdec.networks.families import Static
 
 N, D, ROUNDS, SEED = 8, 3, 2000, 5
 W = graphs.metropolis(graphs.erdos_renyi(N, 0.4, seed=8)).toarray()  # least eigenvalue -0.27
 GRAPH = networks.static(W, form="dense")
 LAZY = networks.static(graphs.lazy(W), form="dense")
 COMPLETE = networks.static(np.full((N, N), 1 / N), form="dense")
-ALONE = networks.Static(mixing.Dense(jnp.eye(N)), GRAPH.provides)  # every node by itself: n = 1, N times
+ALONE = Static(operators.Dense(jnp.eye(N)), GRAPH.provides)  # every node by itself: n = 1, N times
 
 rng = np.random.default_rng(1)
 Q = np.linalg.qr(rng.standard_normal((N, D, D)))[0]
@@ -42,7 +44,7 @@ def path(algorithm, problem=NOISY, network=GRAPH) -> Any:
     return SimpleNamespace(**{k: np.asarray(v) for k, v in result.metrics.items()})
 
 
-KEYS = Keys(*jax.random.split(jax.random.key(SEED), 4))
+KEYS = Keys(*jax.random.split(jax.random.key(SEED), 5))
 grad = gradients(NOISY, KEYS.data, ROUNDS + 1)
 
 

@@ -40,7 +40,6 @@ class AB:
     """
 
     requires: ClassVar[str] = "push-pull"
-    partial: ClassVar[bool] = False
     lr: StepSize = step_size()
     form: Literal["atc", "cta"] = static(default="atc")
 

@@ -6,17 +6,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxdec import checks, memory
+from jaxdec import checks
 from jaxdec._module import module, static, step_size
-from jaxdec.compressors import require_unbiased
-from jaxdec.server import broadcast, count, share, working
+from jaxdec.algorithms import _clients
+from jaxdec.compressors import memory, require_compressor, require_unbiased
 from jaxdec.types import Cost, ScalarLike, StepSize
 
 
 class State(NamedTuple):
     x: Float[Array, "1 d"]  # the model, the server's and the clients'
     v: Float[Array, "1 d"]  # its momentum
-    up: memory.Memory  # of the clients' gradients
+    up: _clients.Memory  # of the clients' gradients
 
 
 @module
@@ -53,46 +53,45 @@ class Artemis:
     """
 
     requires: ClassVar[str] = "server"
-    partial: ClassVar[bool] = True
+    absent: ClassVar[str] = "own"
     lr: StepSize = step_size()
     compressor: Any
     down_compressor: Any
     alpha: Any = None
     momentum: ScalarLike = 0.0
-    memories: memory.Memories = static(default="n")
-    start: memory.Start = static(default=None)
+    memories: _clients.Memories = static(default="n")
+    start: _clients.Start = static(default=None)
 
     def check(self) -> None:
         for compressor in (self.compressor, self.down_compressor):
             require_unbiased(compressor, "Artemis")
         checks.fraction("Artemis.momentum", self.momentum)
-        memory.check("Artemis", self)
+        _clients.check("Artemis", self)
 
     def advise(self, problem) -> None:
         memory.advise("Artemis.alpha", self.alpha, self.compressor, problem.blocks)
 
     def init(self, problem, x0, r):
         alpha = memory.rate(self.alpha, self.compressor, problem.blocks)
-        x, (up, sent) = jnp.mean(x0, axis=0, keepdims=True), memory.start(problem, x0, alpha, r, self.start)
+        x, (up, sent) = jnp.mean(x0, axis=0, keepdims=True), _clients.start(problem, x0, alpha, r, self.start)
         return State(x, jnp.zeros_like(x), up), Cost(vectors=sent)
 
     def step(self, problem, s, r):
-        clients, (key_up, key_down) = working(problem, r), jax.random.split(r.key)
+        clients, (key_up, key_down) = r.of(problem), jax.random.split(r.key)
         alpha = memory.rate(self.alpha, self.compressor, problem.blocks)
-        g = clients.grad(jnp.broadcast_to(s.x, (count(r), problem.d)), clients.sample(r.key_data, r.t))
-        ghat, up, bits = memory.aggregate(self.compressor, key_up, g, s.up, alpha, r, problem, self.memories)
+        g = clients.grad(r.spread(s.x), r.draw(clients))
+        ghat, up, bits = _clients.aggregate(self.compressor, key_up, g, s.up, alpha, r, problem, self.memories)
         c = self.down_compressor(key_down, ghat, problem.blocks)
         v = self.momentum * s.v + c.value
         x = s.x - self.lr * v
-        down = broadcast(c.mean_bits, r, missed=True)
-        return State(x, v, up), Cost(share(r) * clients.batch_size, share(r), bits, down)
+        return State(x, v, up), r.cost(clients.batch_size, 1, bits, c.mean_bits, missed=True)
 
 
 class DOREState(NamedTuple):
     x: Float[Array, "1 d"]  # the model, the server's and the clients'
     v: Float[Array, "1 d"]  # its momentum
     e: Float[Array, "1 d"]  # what the server's messages left out
-    up: memory.Memory  # of the clients' gradients
+    up: _clients.Memory  # of the clients' gradients
 
 
 @module
@@ -130,7 +129,7 @@ class DORE:
     """
 
     requires: ClassVar[str] = "server"
-    partial: ClassVar[bool] = True
+    absent: ClassVar[str] = "own"
     lr: StepSize = step_size()
     compressor: Any
     down_compressor: Any
@@ -139,15 +138,15 @@ class DORE:
     outer_lr: StepSize = step_size(default=1.0)
     momentum: ScalarLike = 0.0
     form: Literal["code", "original"] = static(default="code")
-    memories: memory.Memories = static(default="n")
-    start: memory.Start = static(default=None)
+    memories: _clients.Memories = static(default="n")
+    start: _clients.Start = static(default=None)
 
     def check(self) -> None:
         require_unbiased(self.compressor, "DORE")
-        memory.require_compressor(self.down_compressor, "DORE")
+        require_compressor(self.down_compressor, "DORE")
         checks.choice("DORE.form", self.form, ("code", "original"))
         checks.fraction("DORE.momentum", self.momentum)
-        memory.check("DORE", self)
+        _clients.check("DORE", self)
 
     def advise(self, problem) -> None:
         memory.advise("DORE.alpha", self.alpha, self.compressor, problem.blocks)
@@ -156,14 +155,14 @@ class DORE:
 
     def init(self, problem, x0, r):
         alpha = memory.rate(self.alpha, self.compressor, problem.blocks)
-        x, (up, sent) = jnp.mean(x0, axis=0, keepdims=True), memory.start(problem, x0, alpha, r, self.start)
+        x, (up, sent) = jnp.mean(x0, axis=0, keepdims=True), _clients.start(problem, x0, alpha, r, self.start)
         return DOREState(x, jnp.zeros_like(x), jnp.zeros_like(x), up), Cost(vectors=sent)
 
     def step(self, problem, s, r):
-        clients, (key_up, key_down) = working(problem, r), jax.random.split(r.key)
+        clients, (key_up, key_down) = r.of(problem), jax.random.split(r.key)
         alpha = memory.rate(self.alpha, self.compressor, problem.blocks)
-        g = clients.grad(jnp.broadcast_to(s.x, (count(r), problem.d)), clients.sample(r.key_data, r.t))
-        ghat, up, bits = memory.aggregate(self.compressor, key_up, g, s.up, alpha, r, problem, self.memories)
+        g = clients.grad(r.spread(s.x), r.draw(clients))
+        ghat, up, bits = _clients.aggregate(self.compressor, key_up, g, s.up, alpha, r, problem, self.memories)
         if self.form == "code":
             eta = self.lr if self.feedback is None else self.feedback
             c, e = memory.corrected(self.down_compressor, key_down, ghat, eta * s.e, problem.blocks)
@@ -174,5 +173,4 @@ class DORE:
             v = self.momentum * s.v + ghat
             c, e = memory.corrected(self.down_compressor, key_down, -self.lr * v, eta * s.e, problem.blocks)
             x = s.x + self.outer_lr * c.value
-        down = broadcast(c.mean_bits, r, missed=True)
-        return DOREState(x, v, e, up), Cost(share(r) * clients.batch_size, share(r), bits, down)
+        return DOREState(x, v, e, up), r.cost(clients.batch_size, 1, bits, c.mean_bits, missed=True)

@@ -43,7 +43,6 @@ class ChocoGossip:
     """
 
     requires: ClassVar[str] = "symmetric"
-    partial: ClassVar[bool] = False
     consensus_lr: StepSize = step_size()
     compressor: Compressor
 
@@ -88,7 +87,6 @@ class ChocoSGD:
     """
 
     requires: ClassVar[str] = "symmetric"
-    partial: ClassVar[bool] = False
     lr: StepSize = step_size()
     consensus_lr: StepSize = step_size()
     compressor: Compressor
@@ -135,7 +133,6 @@ class QuantizedGossip:
     """
 
     requires: ClassVar[str] = "doubly stochastic"
-    partial: ClassVar[bool] = False
     compressor: Compressor
     consensus_lr: StepSize = step_size(default=1.0)
 

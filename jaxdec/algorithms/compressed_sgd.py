@@ -9,8 +9,6 @@ from jaxtyping import Array, Float
 from jaxdec import checks
 from jaxdec._module import module, step_size
 from jaxdec.compressors import require_unbiased
-from jaxdec.memory import mean, mean_bits
-from jaxdec.server import broadcast, count, share, working
 from jaxdec.types import Cost, ScalarLike, StepSize
 
 
@@ -42,7 +40,7 @@ class SGD:
     """
 
     requires: ClassVar[str] = "server"
-    partial: ClassVar[bool] = True
+    absent: ClassVar[str] = "own"
     lr: StepSize = step_size()
     momentum: ScalarLike = 0.0
 
@@ -54,12 +52,11 @@ class SGD:
         return State(x, jnp.zeros_like(x)), Cost()
 
     def step(self, problem, s, r):
-        clients = working(problem, r)
-        g = clients.grad(jnp.broadcast_to(s.x, (count(r), problem.d)), clients.sample(r.key_data, r.t))
-        v = self.momentum * s.v + mean(g, r)
+        clients = r.of(problem)
+        g = clients.grad(r.spread(s.x), r.draw(clients))
+        v = self.momentum * s.v + r.mean(g)
         x = s.x - self.lr * v
-        down = broadcast(32 * problem.d, r)
-        return State(x, v), Cost(share(r) * clients.batch_size, vectors=share(r), bits_down=down)
+        return State(x, v), r.cost(clients.batch_size, 1, bits_down=32 * problem.d)
 
 
 @module
@@ -87,7 +84,7 @@ class QSGD:
     """
 
     requires: ClassVar[str] = "server"
-    partial: ClassVar[bool] = True
+    absent: ClassVar[str] = "own"
     lr: StepSize = step_size()
     compressor: Any
     momentum: ScalarLike = 0.0
@@ -101,13 +98,12 @@ class QSGD:
         return State(x, jnp.zeros_like(x)), Cost()
 
     def step(self, problem, s, r):
-        clients = working(problem, r)
-        g = clients.grad(jnp.broadcast_to(s.x, (count(r), problem.d)), clients.sample(r.key_data, r.t))
+        clients = r.of(problem)
+        g = clients.grad(r.spread(s.x), r.draw(clients))
         D, bits = self.compressor(jax.random.split(r.key)[0], g, problem.blocks)
-        v = self.momentum * s.v + mean(D, r)
+        v = self.momentum * s.v + r.mean(D)
         x = s.x - self.lr * v
-        down = broadcast(32 * problem.d, r)
-        return State(x, v), Cost(share(r) * clients.batch_size, share(r), mean_bits(bits, r), down)
+        return State(x, v), r.cost(clients.batch_size, 1, bits, 32 * problem.d)
 
 
 @module
@@ -137,7 +133,7 @@ class BiQSGD:
     """
 
     requires: ClassVar[str] = "server"
-    partial: ClassVar[bool] = True
+    absent: ClassVar[str] = "own"
     lr: StepSize = step_size()
     compressor: Any
     down_compressor: Any
@@ -153,11 +149,10 @@ class BiQSGD:
         return State(x, jnp.zeros_like(x)), Cost()
 
     def step(self, problem, s, r):
-        clients, (key_up, key_down) = working(problem, r), jax.random.split(r.key)
-        g = clients.grad(jnp.broadcast_to(s.x, (count(r), problem.d)), clients.sample(r.key_data, r.t))
+        clients, (key_up, key_down) = r.of(problem), jax.random.split(r.key)
+        g = clients.grad(r.spread(s.x), r.draw(clients))
         D, bits = self.compressor(key_up, g, problem.blocks)
-        c = self.down_compressor(key_down, mean(D, r), problem.blocks)
+        c = self.down_compressor(key_down, r.mean(D), problem.blocks)
         v = self.momentum * s.v + c.value
         x = s.x - self.lr * v
-        down = broadcast(c.mean_bits, r, missed=True)
-        return State(x, v), Cost(share(r) * clients.batch_size, share(r), mean_bits(bits, r), down)
+        return State(x, v), r.cost(clients.batch_size, 1, bits, c.mean_bits, missed=True)

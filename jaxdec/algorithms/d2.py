@@ -52,7 +52,6 @@ class D2:
     """
 
     requires: ClassVar[str] = "symmetric"
-    partial: ClassVar[bool] = False
     lr: StepSize = step_size()
 
     def init(self, problem, x0, r):
@@ -96,7 +95,6 @@ class NIDS:
     """
 
     requires: ClassVar[str] = "symmetric"
-    partial: ClassVar[bool] = False
     lr: StepSize = step_size()
 
     def init(self, problem, x0, r):

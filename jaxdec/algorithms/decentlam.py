@@ -42,7 +42,6 @@ class DecentLaM:
     """
 
     requires: ClassVar[str] = "doubly stochastic"
-    partial: ClassVar[bool] = False
     lr: StepSize = step_size()
     momentum: ScalarLike = 0.9
     weight_decay: ScalarLike = 0.0

@@ -6,17 +6,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxdec import checks, memory
+from jaxdec import checks
 from jaxdec._module import module, static, step_size
-from jaxdec.compressors import require_unbiased
-from jaxdec.server import broadcast, count, share, working
+from jaxdec.algorithms import _clients
+from jaxdec.compressors import memory, require_unbiased
 from jaxdec.types import Cost, ScalarLike, StepSize
 
 
 class State(NamedTuple):
     x: Float[Array, "1 d"]  # the server's model
     v: Float[Array, "1 d"]  # its momentum
-    up: memory.Memory  # of the clients' gradients
+    up: _clients.Memory  # of the clients' gradients
 
 
 @module
@@ -55,33 +55,32 @@ class DIANA:
     """
 
     requires: ClassVar[str] = "server"
-    partial: ClassVar[bool] = True
+    absent: ClassVar[str] = "own"
     lr: StepSize = step_size()
     compressor: Any
     alpha: Any = None
     momentum: ScalarLike = 0.0
-    memories: memory.Memories = static(default="n")
-    start: memory.Start = static(default=None)
+    memories: _clients.Memories = static(default="n")
+    start: _clients.Start = static(default=None)
 
     def check(self) -> None:
         require_unbiased(self.compressor, "DIANA")
         checks.fraction("DIANA.momentum", self.momentum)
-        memory.check("DIANA", self)
+        _clients.check("DIANA", self)
 
     def advise(self, problem) -> None:
         memory.advise("DIANA.alpha", self.alpha, self.compressor, problem.blocks)
 
     def init(self, problem, x0, r):
         alpha = memory.rate(self.alpha, self.compressor, problem.blocks)
-        x, (up, sent) = jnp.mean(x0, axis=0, keepdims=True), memory.start(problem, x0, alpha, r, self.start)
+        x, (up, sent) = jnp.mean(x0, axis=0, keepdims=True), _clients.start(problem, x0, alpha, r, self.start)
         return State(x, jnp.zeros_like(x), up), Cost(vectors=sent)
 
     def step(self, problem, s, r):
-        clients, (key_up, _) = working(problem, r), jax.random.split(r.key)
+        clients, (key_up, _) = r.of(problem), jax.random.split(r.key)
         alpha = memory.rate(self.alpha, self.compressor, problem.blocks)
-        g = clients.grad(jnp.broadcast_to(s.x, (count(r), problem.d)), clients.sample(r.key_data, r.t))
-        ghat, up, bits = memory.aggregate(self.compressor, key_up, g, s.up, alpha, r, problem, self.memories)
+        g = clients.grad(r.spread(s.x), r.draw(clients))
+        ghat, up, bits = _clients.aggregate(self.compressor, key_up, g, s.up, alpha, r, problem, self.memories)
         v = self.momentum * s.v + ghat
         x = s.x - self.lr * v
-        down = broadcast(32 * problem.d, r)
-        return State(x, v, up), Cost(share(r) * clients.batch_size, share(r), bits, down)
+        return State(x, v, up), r.cost(clients.batch_size, 1, bits, 32 * problem.d)

@@ -6,10 +6,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxdec import checks, memory
+from jaxdec import checks
 from jaxdec._module import module, step_size
-from jaxdec.compressors import require_contractive
-from jaxdec.server import broadcast
+from jaxdec.compressors import memory, require_compressor, require_contractive
 from jaxdec.types import Cost, Iterates, Scalar, ScalarLike, StepSize
 
 
@@ -49,7 +48,7 @@ class DoubleSqueeze:
     """
 
     requires: ClassVar[str] = "server"
-    partial: ClassVar[bool] = False
+    absent: ClassVar[str] = "refused"
     lr: StepSize = step_size()
     compressor: Any
     down_compressor: Any
@@ -58,7 +57,7 @@ class DoubleSqueeze:
 
     def check(self) -> None:
         for compressor in (self.compressor, self.down_compressor):
-            memory.require_compressor(compressor, "DoubleSqueeze")
+            require_compressor(compressor, "DoubleSqueeze")
         checks.fraction("DoubleSqueeze.momentum", self.momentum)
 
     def advise(self, problem) -> None:
@@ -71,13 +70,12 @@ class DoubleSqueeze:
 
     def step(self, problem, s, r):
         key_up, key_down = jax.random.split(r.key)
-        g = problem.grad(jnp.broadcast_to(s.x, (problem.n, problem.d)), problem.sample(r.key_data, r.t))
+        g = problem.grad(r.spread(s.x), r.draw(problem))
         D, e = memory.corrected(self.compressor, key_up, g, self.feedback * s.e, problem.blocks)
         c, E = memory.corrected(self.down_compressor, key_down, r.W @ D.value, self.feedback * s.E, problem.blocks)
         v = self.momentum * s.v + c.value
         x = s.x - self.lr * v
-        down = broadcast(c.mean_bits, r)
-        return State(x, v, e, E), Cost(problem.batch_size, vectors=1, bits=D.mean_bits, bits_down=down)
+        return State(x, v, e, E), r.cost(problem.batch_size, 1, D.mean_bits, c.mean_bits)
 
 
 class EFState(NamedTuple):
@@ -116,7 +114,7 @@ class DistEFSGD:
     """
 
     requires: ClassVar[str] = "server"
-    partial: ClassVar[bool] = False
+    absent: ClassVar[str] = "refused"
     lr: StepSize = step_size()
     compressor: Any
     down_compressor: Any
@@ -134,11 +132,9 @@ class DistEFSGD:
     def step(self, problem, s, r):
         key_up, key_down = jax.random.split(r.key)
         ratio = s.lr / self.lr
-        g = problem.grad(jnp.broadcast_to(s.x, (problem.n, problem.d)), problem.sample(r.key_data, r.t))
+        g = problem.grad(r.spread(s.x), r.draw(problem))
         D, e = memory.corrected(self.compressor, key_up, g, ratio * s.e, problem.blocks)
         c, E = memory.corrected(self.down_compressor, key_down, r.W @ D.value, ratio * s.E, problem.blocks)
         v = self.momentum * s.v + c.value
         x = s.x - self.lr * v
-        down = broadcast(c.mean_bits, r)
-        cost = Cost(problem.batch_size, vectors=1, bits=D.mean_bits, bits_down=down)
-        return EFState(x, v, e, E, jnp.asarray(self.lr)), cost
+        return EFState(x, v, e, E, jnp.asarray(self.lr)), r.cost(problem.batch_size, 1, D.mean_bits, c.mean_bits)

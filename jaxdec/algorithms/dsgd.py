@@ -38,7 +38,6 @@ class DSGD:
     """
 
     requires: ClassVar[str] = "doubly stochastic"
-    partial: ClassVar[bool] = False
     lr: StepSize = step_size()
     form: Literal["atc", "cta"] = static(default="atc")
 
@@ -78,7 +77,6 @@ class LocalDSGD:
     """
 
     requires: ClassVar[str] = "doubly stochastic"
-    partial: ClassVar[bool] = False
     lr: StepSize = step_size()
     local_steps: int = static()
 

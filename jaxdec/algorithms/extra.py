@@ -43,7 +43,6 @@ class EXTRA:
     """
 
     requires: ClassVar[str] = "symmetric"
-    partial: ClassVar[bool] = False
     lr: StepSize = step_size()
 
     def init(self, problem, x0, r):

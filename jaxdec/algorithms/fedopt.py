@@ -3,14 +3,12 @@
 from typing import Any, ClassVar, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import optax
 from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
 from jaxdec import checks
 from jaxdec._module import module, static
-from jaxdec.server import count, share, working
 from jaxdec.types import Cost
 
 
@@ -52,7 +50,7 @@ class FedOpt:
     """
 
     requires: ClassVar[str] = "server"
-    partial: ClassVar[bool] = True
+    absent: ClassVar[str] = "own"
     server_optimizer: Partial
     client_optimizer: Partial
     local_steps: int = static()
@@ -67,21 +65,21 @@ class FedOpt:
         return State(x, self.server_optimizer().init(x)), Cost()
 
     def step(self, problem, s, r):
-        K, clients = self.local_steps, working(problem, r)
+        K, clients = self.local_steps, r.of(problem)
         client, server = self.client_optimizer(), self.server_optimizer()
 
         def local(k, carry):
             y, state = carry
-            g = clients.grad(y, clients.sample(r.key_data, r.t * K + k))
+            g = clients.grad(y, r.draw(clients, k, K))
             # Row by row: an optimizer may look at the norm of what it gets.
             updates, state = jax.vmap(client.update)(g, state, y)
             return optax.apply_updates(y, updates), state
 
-        y = jnp.broadcast_to(s.x, (count(r), problem.d))
+        y = r.spread(s.x)
         y, _ = jax.lax.fori_loop(0, K, local, (y, jax.vmap(client.init)(y)))
         updates, optimizer = server.update(r.W @ (s.x - y), s.optimizer, s.x)
         x: Any = optax.apply_updates(s.x, updates)
-        cost = Cost(share(r) * K * clients.batch_size, vectors=share(r), bits_down=32 * problem.d)
+        cost = r.cost(K * clients.batch_size, 1, bits_down=32 * problem.d)
         return State(x, optimizer), cost
 
 

@@ -6,17 +6,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxdec import memory
 from jaxdec._module import module, static, step_size
-from jaxdec.compressors import require_unbiased
-from jaxdec.server import broadcast
+from jaxdec.algorithms import _clients
+from jaxdec.compressors import memory, require_unbiased
 from jaxdec.types import Cost, StepSize
 
 
 class State(NamedTuple):
     x: Float[Array, "1 d"]  # the server's model, exact
     xhat: Float[Array, "1 d"]  # the clients' model
-    up: memory.Memory  # of the clients' gradients
+    up: _clients.Memory  # of the clients' gradients
 
 
 @module
@@ -47,36 +46,36 @@ class Ghost:
     """
 
     requires: ClassVar[str] = "server"
-    partial: ClassVar[bool] = False
+    absent: ClassVar[str] = "refused"
     lr: StepSize = step_size()
     compressor: Any
     down_compressor: Any
     alpha: Any = None
-    memories: memory.Memories = static(default="n")
-    start: memory.Start = static(default=None)
+    memories: _clients.Memories = static(default="n")
+    start: _clients.Start = static(default=None)
 
     def check(self) -> None:
         for compressor in (self.compressor, self.down_compressor):
             require_unbiased(compressor, "Ghost")
-        memory.check("Ghost", self)
+        _clients.check("Ghost", self)
 
     def advise(self, problem) -> None:
         memory.advise("Ghost.alpha", self.alpha, self.compressor, problem.blocks)
 
     def init(self, problem, x0, r):
         alpha = memory.rate(self.alpha, self.compressor, problem.blocks)
-        x, (up, sent) = jnp.mean(x0, axis=0, keepdims=True), memory.start(problem, x0, alpha, r, self.start)
+        x, (up, sent) = jnp.mean(x0, axis=0, keepdims=True), _clients.start(problem, x0, alpha, r, self.start)
         return State(x, x, up), Cost(vectors=sent)
 
     def step(self, problem, s, r):
         key_up, key_down = jax.random.split(r.key)
         alpha = memory.rate(self.alpha, self.compressor, problem.blocks)
-        g = problem.grad(jnp.broadcast_to(s.xhat, (problem.n, problem.d)), problem.sample(r.key_data, r.t))
-        ghat, up, bits = memory.aggregate(self.compressor, key_up, g, s.up, alpha, r, problem, self.memories)
+        g = problem.grad(r.spread(s.xhat), r.draw(problem))
+        ghat, up, bits = _clients.aggregate(self.compressor, key_up, g, s.up, alpha, r, problem, self.memories)
         c = self.down_compressor(key_down, ghat, problem.blocks)
         xhat = s.x - self.lr * c.value
         x = s.x - self.lr * ghat
-        return State(x, xhat, up), Cost(problem.batch_size, 1, bits, broadcast(c.mean_bits, r))
+        return State(x, xhat, up), r.cost(problem.batch_size, 1, bits, c.mean_bits)
 
 
 @module
@@ -105,33 +104,33 @@ class ArtemisND:
     """
 
     requires: ClassVar[str] = "server"
-    partial: ClassVar[bool] = False
+    absent: ClassVar[str] = "refused"
     lr: StepSize = step_size()
     compressor: Any
     down_compressor: Any
     alpha: Any = None
-    memories: memory.Memories = static(default="n")
-    start: memory.Start = static(default=None)
+    memories: _clients.Memories = static(default="n")
+    start: _clients.Start = static(default=None)
 
     def check(self) -> None:
         for compressor in (self.compressor, self.down_compressor):
             require_unbiased(compressor, "ArtemisND")
-        memory.check("ArtemisND", self)
+        _clients.check("ArtemisND", self)
 
     def advise(self, problem) -> None:
         memory.advise("ArtemisND.alpha", self.alpha, self.compressor, problem.blocks)
 
     def init(self, problem, x0, r):
         alpha = memory.rate(self.alpha, self.compressor, problem.blocks)
-        x, (up, sent) = jnp.mean(x0, axis=0, keepdims=True), memory.start(problem, x0, alpha, r, self.start)
+        x, (up, sent) = jnp.mean(x0, axis=0, keepdims=True), _clients.start(problem, x0, alpha, r, self.start)
         return State(x, x, up), Cost(vectors=sent)
 
     def step(self, problem, s, r):
         key_up, key_down = jax.random.split(r.key)
         alpha = memory.rate(self.alpha, self.compressor, problem.blocks)
-        g = problem.grad(jnp.broadcast_to(s.xhat, (problem.n, problem.d)), problem.sample(r.key_data, r.t))
-        ghat, up, bits = memory.aggregate(self.compressor, key_up, g, s.up, alpha, r, problem, self.memories)
+        g = problem.grad(r.spread(s.xhat), r.draw(problem))
+        ghat, up, bits = _clients.aggregate(self.compressor, key_up, g, s.up, alpha, r, problem, self.memories)
         c = self.down_compressor(key_down, ghat, problem.blocks)
         xhat = s.xhat - self.lr * c.value
         x = s.x - self.lr * ghat
-        return State(x, xhat, up), Cost(problem.batch_size, 1, bits, broadcast(c.mean_bits, r))
+        return State(x, xhat, up), r.cost(problem.batch_size, 1, bits, c.mean_bits)

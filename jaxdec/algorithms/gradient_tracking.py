@@ -48,7 +48,6 @@ class GradientTracking:
     """
 
     requires: ClassVar[str] = "doubly stochastic"
-    partial: ClassVar[bool] = False
     lr: StepSize = step_size()
     form: Literal["cta", "semi-atc", "atc"] = static(default="semi-atc")
 

@@ -44,7 +44,6 @@ class GradientTrackingHB:
     """
 
     requires: ClassVar[str] = "doubly stochastic"
-    partial: ClassVar[bool] = False
     lr: StepSize = step_size()
     momentum: ScalarLike = 0.9
     start: Literal["authors", "zero"] = static(default="authors")

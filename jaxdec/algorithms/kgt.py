@@ -45,7 +45,6 @@ class KGT:
     """
 
     requires: ClassVar[str] = "doubly stochastic"
-    partial: ClassVar[bool] = False
     lr: StepSize = step_size()
     local_steps: int = static()
     outer_lr: StepSize = step_size(default=1.0)
@@ -107,7 +106,6 @@ class PeriodicalGT:
     """
 
     requires: ClassVar[str] = "doubly stochastic"
-    partial: ClassVar[bool] = False
     lr: StepSize = step_size()
     local_steps: int = static()
     outer_lr: StepSize = step_size(default=1.0)

@@ -44,7 +44,6 @@ class LED:
     """
 
     requires: ClassVar[str] = "symmetric"
-    partial: ClassVar[bool] = False
     lr: StepSize = step_size()
     local_steps: int = static()
     beta: ScalarLike | None = None

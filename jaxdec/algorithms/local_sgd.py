@@ -3,12 +3,10 @@
 from typing import ClassVar, NamedTuple
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxdec import checks
 from jaxdec._module import module, static, step_size
-from jaxdec.server import count, share, working
 from jaxdec.types import Cost, StepSize
 
 
@@ -44,7 +42,7 @@ class LocalSGD:
     """
 
     requires: ClassVar[str] = "server"
-    partial: ClassVar[bool] = True
+    absent: ClassVar[str] = "own"
     lr: StepSize = step_size()
     local_steps: int = static()
     outer_lr: StepSize = step_size(default=1.0)
@@ -56,11 +54,11 @@ class LocalSGD:
         return State(x0.mean(axis=0, keepdims=True)), Cost()
 
     def step(self, problem, s, r):
-        K, clients = self.local_steps, working(problem, r)
+        K, clients = self.local_steps, r.of(problem)
 
         def local(k, y):
-            return y - self.lr * clients.grad(y, clients.sample(r.key_data, r.t * K + k))
+            return y - self.lr * clients.grad(y, r.draw(clients, k, K))
 
-        y = jax.lax.fori_loop(0, K, local, jnp.broadcast_to(s.x, (count(r), problem.d)))
+        y = jax.lax.fori_loop(0, K, local, r.spread(s.x))
         x = s.x + self.outer_lr * (r.W @ (y - s.x))
-        return State(x), Cost(share(r) * K * clients.batch_size, vectors=share(r), bits_down=32 * problem.d)
+        return State(x), r.cost(K * clients.batch_size, 1, bits_down=32 * problem.d)

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxdec import checks, memory
+from jaxdec import checks
 from jaxdec._module import module, static, step_size
-from jaxdec.compressors import Quantization, require_unbiased
-from jaxdec.server import broadcast, count, kept, rows, share, working
+from jaxdec.algorithms import _clients
+from jaxdec.compressors import Quantization, memory, require_unbiased
 from jaxdec.types import Cost, ScalarLike, StepSize
 
 FROZEN = (
@@ -25,7 +25,7 @@ class State(NamedTuple):
     x: Float[Array, "1 d"]  # the server's model, exact
     v: Float[Array, "1 d"]  # its momentum
     H: Float[Array, "1 d"]  # memory of the model, with the server and with every client
-    up: memory.Memory  # of the clients' gradients
+    up: _clients.Memory  # of the clients' gradients
 
 
 @module
@@ -62,7 +62,7 @@ class MCM:
     """
 
     requires: ClassVar[str] = "server"
-    partial: ClassVar[bool] = False
+    absent: ClassVar[str] = "refused"
     lr: StepSize = step_size()
     compressor: Any
     down_compressor: Any
@@ -70,8 +70,8 @@ class MCM:
     down_alpha: Any = None
     momentum: ScalarLike = 0.0
     down_memory: bool = static(default=True)
-    memories: memory.Memories = static(default="n")
-    start: memory.Start = static(default=None)
+    memories: _clients.Memories = static(default="n")
+    start: _clients.Start = static(default=None)
 
     def check(self) -> None:
         _check("MCM", self)
@@ -83,20 +83,19 @@ class MCM:
 
     def init(self, problem, x0, r):
         alpha = memory.rate(self.alpha, self.compressor, problem.blocks)
-        x, (up, sent) = jnp.mean(x0, axis=0, keepdims=True), memory.start(problem, x0, alpha, r, self.start)
+        x, (up, sent) = jnp.mean(x0, axis=0, keepdims=True), _clients.start(problem, x0, alpha, r, self.start)
         return State(x, jnp.zeros_like(x), x if self.down_memory else jnp.zeros_like(x), up), Cost(vectors=sent)
 
     def step(self, problem, s, r):
-        clients, (key_up, key_down) = working(problem, r), jax.random.split(r.key)
+        clients, (key_up, key_down) = r.of(problem), jax.random.split(r.key)
         alpha = memory.rate(self.alpha, self.compressor, problem.blocks)
         down_alpha = memory.rate(self.down_alpha, self.down_compressor, problem.blocks) if self.down_memory else 0
         Om = memory.difference(self.down_compressor, key_down, s.x, s.H, down_alpha, problem.blocks)
-        g = clients.grad(jnp.broadcast_to(Om.value, (count(r), problem.d)), clients.sample(r.key_data, r.t))
-        ghat, up, bits = memory.aggregate(self.compressor, key_up, g, s.up, alpha, r, problem, self.memories)
+        g = clients.grad(r.spread(Om.value), r.draw(clients))
+        ghat, up, bits = _clients.aggregate(self.compressor, key_up, g, s.up, alpha, r, problem, self.memories)
         v = self.momentum * s.v + ghat
         x = s.x - self.lr * v
-        down = broadcast(Om.mean_bits, r)
-        return State(x, v, Om.memory, up), Cost(share(r) * clients.batch_size, share(r), bits, down)
+        return State(x, v, Om.memory, up), r.cost(clients.batch_size, 1, bits, Om.mean_bits)
 
     @staticmethod
     def from_theory(
@@ -141,7 +140,7 @@ class MCM:
         """
         compressor = Quantization(levels=1) if compressor is None else compressor
         down_compressor = Quantization(levels=1) if down_compressor is None else down_compressor
-        L = getattr(problem, "L", None) if L is None else L
+        L = problem.L if L is None else L
         if L is None:
             raise ValueError(
                 f"the step is a multiple of 1/L, and {type(problem).__name__} does not know its L: pass L="
@@ -171,7 +170,7 @@ def _not_covered(problem: Any, network: Any, algorithm: MCM) -> list[str]:
         "unequal f_i": any(np.abs(a - a[0]).max() > 1e-5 * np.abs(a).max() for a in g),
         "a memory of the gradients (alpha > 0)": not isinstance(algorithm.alpha, int | float) or algorithm.alpha != 0,
         "momentum": bool(np.any(np.asarray(algorithm.momentum) != 0)),
-        "absent clients": getattr(network, "partial", False),
+        "absent clients": "reliable" not in network.provides,
         "a sent model without memory": not algorithm.down_memory,
         "a problem that is not convex": not _convex(problem),
     }
@@ -181,14 +180,14 @@ def _not_covered(problem: Any, network: Any, algorithm: MCM) -> list[str]:
 def _convex(problem: Any) -> bool:
     """Whether the problem is convex, or may be."""
     model, nonconvex = type(getattr(problem, "model", None)).__name__, getattr(problem, "nonconvex", None)
-    return float(getattr(problem, "mu", 0)) >= 0 and float(nonconvex or 0) == 0 and model != "Neural"
+    return float(problem.mu or 0) >= 0 and float(nonconvex or 0) == 0 and model != "Neural"
 
 
 class RandState(NamedTuple):
     x: Float[Array, "1 d"]  # the server's model, exact
     v: Float[Array, "1 d"]  # its momentum
-    down: memory.Memory  # of the model; the clients' start at x0
-    up: memory.Memory  # of the clients' gradients
+    down: _clients.Memory  # of the model; the clients' start at x0
+    up: _clients.Memory  # of the clients' gradients
 
 
 @module
@@ -227,7 +226,7 @@ class RandMCM:
     """
 
     requires: ClassVar[str] = "server"
-    partial: ClassVar[bool] = True
+    absent: ClassVar[str] = "own"
     lr: StepSize = step_size()
     compressor: Any
     down_compressor: Any
@@ -235,9 +234,9 @@ class RandMCM:
     down_alpha: Any = None
     momentum: ScalarLike = 0.0
     down_memory: bool = static(default=True)
-    memories: memory.Memories = static(default="n")
-    start: memory.Start = static(default=None)
-    down_memories: memory.Memories = static(default="n")
+    memories: _clients.Memories = static(default="n")
+    start: _clients.Start = static(default=None)
+    down_memories: _clients.Memories = static(default="n")
     reset: int = static(default=0)
 
     def check(self) -> None:
@@ -252,34 +251,34 @@ class RandMCM:
 
     def init(self, problem, x0, r):
         alpha = memory.rate(self.alpha, self.compressor, problem.blocks)
-        x, (up, sent) = jnp.mean(x0, axis=0, keepdims=True), memory.start(problem, x0, alpha, r, self.start)
+        x, (up, sent) = jnp.mean(x0, axis=0, keepdims=True), _clients.start(problem, x0, alpha, r, self.start)
         H = x if self.down_memory else jnp.zeros_like(x)
-        return RandState(x, jnp.zeros_like(x), memory.Memory(jnp.broadcast_to(H, x0.shape), H), up), Cost(vectors=sent)
+        down = _clients.Memory(jnp.broadcast_to(H, x0.shape), H)
+        return RandState(x, jnp.zeros_like(x), down, up), Cost(vectors=sent)
 
     def step(self, problem, s, r):
-        clients, (key_up, key_down) = working(problem, r), jax.random.split(r.key)
+        clients, (key_up, key_down) = r.of(problem), jax.random.split(r.key)
         alpha = memory.rate(self.alpha, self.compressor, problem.blocks)
         down_alpha = memory.rate(self.down_alpha, self.down_compressor, problem.blocks) if self.down_memory else 0
         H, Hbar = s.down
         if self.reset:
             H = jnp.where((r.t > 0) & (r.t % self.reset == 0), Hbar, H)
-        known = rows(H, r) if self.down_memories == "n" else jnp.broadcast_to(Hbar, (count(r), problem.d))
+        known = r.rows(H) if self.down_memories == "n" else r.spread(Hbar)
         Om, _, _, down_bits = memory.difference(self.down_compressor, key_down, s.x, known, 0, problem.blocks)
-        xhat = rows(H, r) + Om
-        H = kept(H, rows(H, r) + down_alpha * Om, r)
+        xhat = r.rows(H) + Om
+        H = r.kept(H, r.rows(H) + down_alpha * Om)
         one = self.down_memories == "one"
-        Hbar = Hbar + down_alpha * share(r) * (r.W @ Om) if one else jnp.mean(H, axis=0, keepdims=True)
-        g = clients.grad(xhat, clients.sample(r.key_data, r.t))
-        ghat, up, bits = memory.aggregate(self.compressor, key_up, g, s.up, alpha, r, problem, self.memories)
+        Hbar = Hbar + down_alpha * r.share * (r.W @ Om) if one else jnp.mean(H, axis=0, keepdims=True)
+        g = clients.grad(xhat, r.draw(clients))
+        ghat, up, bits = _clients.aggregate(self.compressor, key_up, g, s.up, alpha, r, problem, self.memories)
         v = self.momentum * s.v + ghat
         x = s.x - self.lr * v
-        down = memory.mean_bits(down_bits, r) / share(r)
-        cost = Cost(share(r) * clients.batch_size, share(r), bits, down)
-        return RandState(x, v, memory.Memory(H, Hbar), up), cost
+        cost = r.cost(clients.batch_size, 1, bits, down_bits, personal=True)
+        return RandState(x, v, _clients.Memory(H, Hbar), up), cost
 
 
 def _check(name: str, algorithm: Any) -> None:
     for compressor in (algorithm.compressor, algorithm.down_compressor):
         require_unbiased(compressor, name)
     checks.fraction(f"{name}.momentum", algorithm.momentum)
-    memory.check(name, algorithm)
+    _clients.check(name, algorithm)

@@ -48,7 +48,6 @@ class ProxSkip:
     """
 
     requires: ClassVar[str] = "symmetric"
-    partial: ClassVar[bool] = False
     lr: StepSize = step_size()
     probability: ScalarLike
     consensus_lr: StepSize = step_size(default=1.0)

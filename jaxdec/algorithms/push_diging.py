@@ -46,7 +46,6 @@ class PushDIGing:
     """
 
     requires: ClassVar[str] = "column stochastic"
-    partial: ClassVar[bool] = False
     lr: StepSize = step_size()
 
     def init(self, problem, x0, r):

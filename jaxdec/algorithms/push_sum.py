@@ -42,7 +42,6 @@ class PushSumGossip:
     """
 
     requires: ClassVar[str] = "column stochastic"
-    partial: ClassVar[bool] = False
 
     def init(self, problem, x0, r):
         return State(x0, x0, jnp.ones_like(x0[:, 0])), Cost()
@@ -82,7 +81,6 @@ class StochasticGradientPush:
     """
 
     requires: ClassVar[str] = "column stochastic"
-    partial: ClassVar[bool] = False
     lr: StepSize = step_size()
 
     def init(self, problem, x0, r):

@@ -44,7 +44,6 @@ class QGDSGDm:
     """
 
     requires: ClassVar[str] = "doubly stochastic"
-    partial: ClassVar[bool] = False
     lr: StepSize = step_size()
     momentum: ScalarLike = 0.9
     buffer_momentum: ScalarLike | None = None

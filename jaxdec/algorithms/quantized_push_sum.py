@@ -53,7 +53,6 @@ class QuantizedPushSumGossip:
     """
 
     requires: ClassVar[str] = "column stochastic"
-    partial: ClassVar[bool] = False
     compressor: Compressor
 
     def check(self) -> None:
@@ -104,7 +103,6 @@ class QuantizedPushSum:
     """
 
     requires: ClassVar[str] = "column stochastic"
-    partial: ClassVar[bool] = False
     lr: StepSize = step_size()
     compressor: Compressor
 
@@ -157,7 +155,6 @@ class DirectlyQuantizedPushSum:
     """
 
     requires: ClassVar[str] = "column stochastic"
-    partial: ClassVar[bool] = False
     compressor: Compressor
 
     def check(self) -> None:

@@ -9,7 +9,6 @@ from jaxtyping import Array, Float
 from jaxdec import checks, scaling
 from jaxdec._module import module, static, step_size
 from jaxdec.scaling import Scaling
-from jaxdec.server import count, kept, rows, share, working
 from jaxdec.types import Cost, ScalarLike, StepSize
 
 
@@ -64,7 +63,7 @@ class SAVIC:
     """
 
     requires: ClassVar[str] = "server"
-    partial: ClassVar[bool] = True
+    absent: ClassVar[str] = "own"
     lr: StepSize = step_size()
     local_steps: int = static()
     scaling: Scaling
@@ -97,13 +96,13 @@ class SAVIC:
         return State(x, self.scaling.init(x if self.scope == "global" else x0), u), Cost()
 
     def step(self, problem, s, r):
-        K, clients = self.local_steps, working(problem, r)
-        keys = rows(jax.random.split(r.key, problem.n), r)
+        K, clients = self.local_steps, r.of(problem)
+        keys = r.rows(jax.random.split(r.key, problem.n))
         by = K if self.count == "steps" and self.scope == "global" else 1
 
         def local(k, carry):
             y, u, D = carry
-            batch = clients.sample(r.key_data, r.t * K + k)
+            batch = r.draw(clients, k, K)
             g = clients.grad(y, batch)
 
             def updated(D):
@@ -119,18 +118,18 @@ class SAVIC:
             dhat = self.scaling.diagonal(D if self.scope == "global" and self.at == "last" else new)
             return y - self.lr * (g if u is None else u) / dhat, u, new
 
-        start = jnp.broadcast_to(s.x, (count(r), problem.d))
-        u = s.u if s.u is None else rows(s.u, r) if self.buffers == "keep" else jnp.broadcast_to(s.u, start.shape)
-        D = s.scaling if self.scope == "global" else jax.tree.map(lambda a: rows(a, r), s.scaling)
+        start = r.spread(s.x)
+        u = s.u if s.u is None else r.rows(s.u) if self.buffers == "keep" else jnp.broadcast_to(s.u, start.shape)
+        D = s.scaling if self.scope == "global" else r.rows(s.scaling)
         y, u, D = jax.lax.fori_loop(0, K, local, (start, u, D))
         if self.average_scalings:
             D = D._replace(D=jnp.broadcast_to(r.W @ D.D, y.shape))
         if self.scope == "local":
-            D = jax.tree.map(lambda a, new: kept(a, new, r), s.scaling, D)
+            D = r.kept(s.scaling, D)
         if self.buffers == "reset":
             u = s.u
         elif s.u is not None:
-            u = r.W @ u if self.buffers == "average" else kept(s.u, u, r)
+            u = r.W @ u if self.buffers == "average" else r.kept(s.u, u)
         return State(r.W @ y, D, u), self._cost(clients, r)
 
     def _cost(self, clients, r) -> Cost:
@@ -138,4 +137,4 @@ class SAVIC:
         vectors = 1 + (self.average_scalings if everywhere else self.scaling.vectors)
         vectors += self.momentum is not None and self.buffers == "average"
         gradients = self.local_steps + self.scaling.products * (self.local_steps if everywhere else 1)
-        return Cost(share(r) * gradients * clients.batch_size, share(r) * vectors, bits_down=32 * clients.d * vectors)
+        return r.cost(gradients * clients.batch_size, vectors, bits_down=32 * clients.d * vectors)

@@ -8,7 +8,6 @@ from jaxtyping import Array, Float
 
 from jaxdec import checks
 from jaxdec._module import module, static, step_size
-from jaxdec.server import count, kept, rows, share, working
 from jaxdec.types import Cost, Iterates, StepSize
 
 
@@ -52,7 +51,7 @@ class SCAFFOLD:
     """
 
     requires: ClassVar[str] = "server"
-    partial: ClassVar[bool] = True
+    absent: ClassVar[str] = "own"
     lr: StepSize = step_size()
     local_steps: int = static()
     outer_lr: StepSize = step_size(default=1.0)
@@ -67,16 +66,16 @@ class SCAFFOLD:
         return State(x, jnp.zeros_like(x), jnp.zeros_like(x0)), Cost()
 
     def step(self, problem, s, r):
-        K, clients = self.local_steps, working(problem, r)
+        K, clients = self.local_steps, r.of(problem)
         draws = K + 1 if self.option == "I" else K
-        c_i, start = rows(s.c_i, r), jnp.broadcast_to(s.x, (count(r), problem.d))
+        c_i, start = r.rows(s.c_i), r.spread(s.x)
 
         def grad(y, k):
-            return clients.grad(y, clients.sample(r.key_data, r.t * draws + k))
+            return clients.grad(y, r.draw(clients, k, draws))
 
         y = jax.lax.fori_loop(0, K, lambda k, y: y - self.lr * (grad(y, k) - c_i + s.c), start)
         new = grad(start, K) if self.option == "I" else c_i - s.c + (s.x - y) / (K * self.lr)
         x = s.x + self.outer_lr * (r.W @ (y - s.x))
-        c = s.c + share(r) * (r.W @ (new - c_i))
-        cost = Cost(share(r) * draws * clients.batch_size, vectors=2 * share(r), bits_down=64 * problem.d)
-        return State(x, c, kept(s.c_i, new, r)), cost
+        c = s.c + r.share * (r.W @ (new - c_i))
+        cost = r.cost(draws * clients.batch_size, 2, bits_down=64 * problem.d)
+        return State(x, c, r.kept(s.c_i, new)), cost

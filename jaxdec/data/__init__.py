@@ -10,7 +10,7 @@ Sets come from `sources`, `images`, `svmlight` and `synthetic`; partitions from 
 (10, 0)
 """
 
-from jaxdec.data.clusters import clusters, rebalanced, tsne_clusters
+from jaxdec.data.clustering import clusters, rebalanced, tsne_clusters
 from jaxdec.data.contents import Statistics, describe, label_counts, statistics
 from jaxdec.data.images import cifar10, fashion_mnist, mnist
 from jaxdec.data.label_skew import classes_per_node, dirichlet, main_class, shards

@@ -22,7 +22,7 @@ from jaxdec._module import module
 from jaxdec.algorithms import DIANA, DORE, MCM, SGD, Artemis, RandMCM
 from jaxdec.compressors import Quantization, bits_authors
 from jaxdec.data.files import file
-from jaxdec.sweep import sweep
+from jaxdec.sweeps import sweep
 from jaxdec.types import ScalarLike
 
 CLIENTS, SAMPLES = 20, 200  # SAMPLES of a client, in the synthetic sets

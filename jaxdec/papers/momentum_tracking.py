@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike
 from jaxdec import data, networks, plotting, problems, sweep
 from jaxdec.algorithms import DSGD, DecentLaM, DSGDm, MomentumTracking, QGDSGDm
 from jaxdec.metrics import consensus, loss, node_test
-from jaxdec.sweep import best
+from jaxdec.results import best
 
 METRICS = (loss, consensus, node_test)
 

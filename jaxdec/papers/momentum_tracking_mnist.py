@@ -17,7 +17,7 @@ from matplotlib.ticker import NullLocator
 from jaxdec import data, networks, plotting, problems, sweep
 from jaxdec.algorithms import DSGDm, MomentumTracking
 from jaxdec.metrics import consensus, node_test
-from jaxdec.sweep import best
+from jaxdec.results import best
 
 NODES, CLASSES_PER_NODE, BATCH, TESTED = 8, 2, 32, 2000
 STEPS = (0.0005, 0.001, 0.002, 0.005, 0.02, 0.1)

@@ -9,7 +9,7 @@ import optax
 
 from jaxdec._module import module, static
 from jaxdec.data import Dataset, Partition
-from jaxdec.problems.finite_sum import FiniteSum, Sampling, finite_sum
+from jaxdec.problems.finite_sums import FiniteSum, Sampling, finite_sum
 from jaxdec.types import ScalarLike
 
 

@@ -1,0 +1,39 @@
+"""Compressors: what a node sends instead of its vector, how many bits that takes, and sending against a memory."""
+
+from jaxdec.compressors.maps import (
+    Compressor,
+    Identity,
+    Message,
+    Quantization,
+    RandK,
+    RandP,
+    Scaled,
+    ScaledSign,
+    TopK,
+    bits_authors,
+    levels_for_bits,
+    require_compressor,
+    require_contractive,
+    require_unbiased,
+)
+
+__all__ = [
+    "Compressor",
+    "Identity",
+    "Message",
+    "Quantization",
+    "RandK",
+    "RandP",
+    "Scaled",
+    "ScaledSign",
+    "TopK",
+    "bits_authors",
+    "levels_for_bits",
+    "require_compressor",
+    "require_contractive",
+    "require_unbiased",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

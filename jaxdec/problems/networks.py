@@ -1,0 +1,286 @@
+"""Neural networks: any Flax module, linen or nnx, with any loss of optax."""
+
+import inspect
+import math
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, PyTree
+
+from jaxdec import checks
+from jaxdec._module import module, static
+from jaxdec.data import Dataset, Partition
+from jaxdec.problems.finite_sums import FiniteSum, finite_sum
+from jaxdec.types import PRNGKey, ScalarLike, Vector
+
+Loss = Callable[[Array, Array], Array]
+
+BLOCK = 250  # samples that go through a network at once when there is no minibatch: bounds the memory
+
+
+@module
+class Neural:
+    """loss(x; a, y) = loss(network(a), y), x all of the network's parameters, flattened in one vector.
+
+    Made by `neural`. Everything is static and hashable, so that equal networks share compiled programs. Flax is
+    imported by whoever has a network, and the others do not wait for it.
+    """
+
+    network: Any = static()  # a linen.Module, or a function of nnx.Rngs that makes an nnx.Module
+    loss: Loss | None = static()  # of (outputs, targets); None is the softmax cross entropy
+    classes: int | None = static()
+    shape: tuple[int, ...] = static()  # of one sample
+    shapes: tuple[tuple[int, ...], ...] = static()  # of the parameter tensors
+    tree: PyTree = static()  # how they are nested
+    random: bool = static(default=False)  # whether a key makes the losses random: dropout
+    convolutional: bool = static(default=False)
+    nodes: Literal["map", "vmap"] | None = static(default=None)
+
+    @property
+    def d(self) -> int:
+        return sum(self.blocks)
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        return tuple(math.prod(shape) for shape in self.shapes)
+
+    def init(self, key, dtype):
+        """The network's own initialization."""
+        return ravel_pytree(_initial(self.network, key, self.shape, dtype))[0].astype(dtype)
+
+    def parameters(self, x: Vector) -> PyTree:
+        """The network's variables from their vector."""
+        tensors = jnp.split(x, np.cumsum(self.blocks)[:-1])
+        return jax.tree.unflatten(self.tree, [a.reshape(s) for a, s in zip(tensors, self.shapes, strict=True)])
+
+    def over_nodes(self, f: Callable) -> Callable:
+        """`f`, of one node, for all: one after the other where the network convolves on a CPU, else together.
+
+        Measured in benchmarks/convolution.py: the activations of one node stay in the CPU's cache. Elsewhere it is
+        `vmap` by reasoning: one node does not fill an accelerator.
+        """
+        one_by_one = (
+            self.convolutional and jax.default_backend() == "cpu" if self.nodes is None else self.nodes == "map"
+        )
+        return (lambda *args: jax.lax.map(lambda of_node: f(*of_node), args)) if one_by_one else jax.vmap(f)
+
+    def losses(self, x, inputs, targets, key: PRNGKey | None = None):
+        """The losses (b,), with dropout if there is a key."""
+        if key is not None:
+            return self._losses(self.outputs(x, inputs, key), targets)
+        return _in_blocks(lambda a, y: self._losses(self.outputs(x, a), y), inputs, targets)
+
+    def scores(self, x, inputs, targets):
+        def each(inputs, targets):
+            outputs = self.outputs(x, inputs)
+            losses = self._losses(outputs, targets)
+            if self.classes is None:
+                return {"loss": losses}
+            return {"loss": losses, "accuracy": (jnp.argmax(outputs, axis=1) == targets).astype(x.dtype)}
+
+        return jax.tree.map(jnp.mean, _in_blocks(each, inputs, targets))
+
+    def outputs(self, x: Vector, inputs: Array, key: PRNGKey | None = None) -> Array:
+        """What the network makes of the inputs, (b, classes) for classes. Bytes, of images, are scaled to [0, 1]."""
+        scale = 255 if jnp.issubdtype(inputs.dtype, jnp.integer) else 1
+        return jnp.asarray(_apply(self.network, self.parameters(x), inputs.astype(x.dtype) / scale, key))
+
+    def _losses(self, outputs, targets) -> Float[Array, " b"]:
+        if self.loss is not None:
+            real = self.classes is None
+            outputs = outputs[..., 0] if real and outputs.shape == (*targets.shape, 1) else outputs
+            return self.loss(outputs, targets.astype(outputs.dtype) if real else targets)
+        # One-hot rather than a gather of the label's logit: its gradient would be a scatter, several times slower.
+        return optax.softmax_cross_entropy(outputs, jax.nn.one_hot(targets, outputs.shape[1], dtype=outputs.dtype))
+
+
+def _in_blocks(f: Callable, *arrays: Array) -> PyTree:
+    """The results of f on blocks of the arrays; the gradient computes each block again rather than keep it."""
+    whole = len(arrays[0]) // BLOCK
+    if whole < 2:
+        return f(*arrays)
+    blocks = [a[: whole * BLOCK].reshape(whole, BLOCK, *a.shape[1:]) for a in arrays]
+    results = jax.lax.map(jax.checkpoint(lambda block: f(*block)), blocks)
+    results = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), results)
+    if whole * BLOCK == len(arrays[0]):
+        return results
+    return jax.tree.map(lambda a, b: jnp.concatenate([a, b]), results, f(*(a[whole * BLOCK :] for a in arrays)))
+
+
+def _is_linen(network: Any) -> bool:
+    from flax import linen
+
+    return isinstance(network, linen.Module)
+
+
+def _initial(network, key, shape, dtype) -> PyTree:
+    if _is_linen(network):
+        return network.init(key, jnp.zeros((1, *shape), dtype))
+    from flax import nnx
+
+    return nnx.to_pure_dict(nnx.state(network(nnx.Rngs(key)), nnx.Param))
+
+
+def _apply(network, parameters, inputs, key):
+    if _is_linen(network):
+        if key is None:
+            return network.apply(parameters, inputs)
+        name = _switch(network)
+        return network.apply(parameters, inputs, **{name or "": name == "train"}, rngs={"dropout": key})
+    from flax import nnx
+
+    # The values that it is made with are replaced at once, and so never computed.
+    made = network(nnx.Rngs(jax.random.key(0) if key is None else key))
+    made.eval() if key is None else made.train()
+    state = nnx.state(made, nnx.Param)
+    nnx.replace_by_pure_dict(state, parameters)
+    nnx.update(made, state)
+    return made(inputs)
+
+
+def _switch(network) -> str | None:
+    """The argument of a linen module that turns dropout on or off."""
+    names = inspect.signature(type(network).__call__).parameters
+    return next((name for name in ("train", "deterministic") if name in names), None)
+
+
+def neural(
+    network: Any,
+    data: Dataset,
+    partition: Partition,
+    *,
+    loss: Loss | None = None,
+    batch_size: int | None = None,
+    l2: ScalarLike = 0.0,
+    nonconvex: ScalarLike | None = None,
+    nodes: Literal["map", "vmap"] | None = None,
+    **options: Any,
+) -> FiniteSum:
+    """Classification or regression by a neural network.
+
+    Args:
+        network: a Flax linen module, or a function of `nnx.Rngs` that makes an nnx module, such as its class. It is
+            called with inputs of shape (b, ...) and returns (b, classes) scores, or for real targets what the loss
+            takes. It has parameters and nothing else: no batch statistics, which nodes would have to agree on. With
+            dropout a linen module has an argument `train` or `deterministic`; dropout is off by default, and so in
+            exact gradients and test, and on in the gradients of minibatches. Functions and the fields of
+            modules are hashable.
+        data: samples; bytes are scaled to [0, 1].
+        partition: who holds what, see `jaxdec.data`.
+        loss: of (outputs, targets), one for each sample, such as `optax.l2_loss` or
+            `optax.softmax_cross_entropy_with_integer_labels`; None is the softmax cross entropy. Outputs (b, 1) are
+            given to it as (b,) where the targets are real numbers.
+        batch_size: samples in a minibatch; None means that every gradient is exact.
+        l2: the weight of ‖x‖²/2, over all parameters: weight decay inside the gradient.
+        nonconvex: the weight of Σ x²/(1 + x²); None leaves the term out.
+        nodes: "map" computes one node after the other, "vmap" all together; None chooses, see `Neural.over_nodes`.
+        options: of `finite_sum`, such as sampling and augment.
+
+    Raises:
+        ValueError: if the data do not fit the network, its outputs do not fit the data or the loss, or it has state.
+
+    >>> from flax import linen
+    >>> from jaxdec import data
+    >>> digits = data.digits()
+    >>> network = linen.Sequential([linen.Dense(16), linen.relu, linen.Dense(10)])
+    >>> problem = neural(network, digits, data.iid(digits, n=4), batch_size=8)
+    >>> problem.d, problem.blocks
+    (1210, (16, 1024, 10, 160))
+    """
+    if nodes is not None:
+        checks.choice("nodes", nodes, ("map", "vmap"))
+    if data.classes is None and loss is None:
+        raise ValueError(
+            f"{data.name} has real targets. Use least_squares, or say which loss, such as loss=optax.l2_loss"
+        )
+    shape = tuple(data.inputs.shape[1:])
+    name = type(network).__name__ if _is_linen(network) else getattr(network, "__name__", "the network")
+    inputs = jax.ShapeDtypeStruct((2, *shape), jnp.float32)
+    fitting = partial(_fitting, name, data.name, shape)
+    variables = fitting(
+        lambda: jax.eval_shape(lambda key: _initial(network, key, shape, jnp.float32), jax.random.key(0))
+    )
+    _refuse(name, set(variables) - {"params"} if _is_linen(network) else _kinds(network))
+    if not jax.tree.leaves(variables):
+        raise ValueError(f"{name} has no parameters to optimize")
+    traced = jax.make_jaxpr(partial(_apply, network, key=None), return_shape=True)
+    jaxpr, outputs = fitting(lambda: traced(variables, inputs))
+    expected = None if data.classes is None else (2, data.classes)
+    if not hasattr(outputs, "shape") or outputs.shape[:1] != (2,) or (expected and outputs.shape != expected):
+        raise ValueError(
+            f"{name} maps 2 inputs of shape {shape} to {getattr(outputs, 'shape', type(outputs))}; expected "
+            + (
+                f"{expected}, a score for each class of {data.name}"
+                if expected
+                else "(2, ...), an output for each sample"
+            )
+        )
+    leaves, tree = jax.tree.flatten(variables)
+    random = _switch(network) is not None if _is_linen(network) else bool(_rng_states(network))
+    convolutional = bool({"convolve", "conv_general_dilated"} & set(_primitives(jaxpr.jaxpr)))
+    shapes = tuple(leaf.shape for leaf in leaves)
+    model: Any = Neural(network, loss, data.classes, shape, shapes, tree, random, convolutional, nodes)
+    targets = jax.ShapeDtypeStruct((2, *data.targets.shape[1:]), jnp.asarray(data.targets[:1]).dtype)
+    losses = jax.eval_shape(model._losses, outputs, targets)
+    if getattr(losses, "shape", None) != (2,):
+        raise ValueError(
+            f"the loss of outputs {outputs.shape} and targets {targets.shape} has shape "
+            f"{getattr(losses, 'shape', type(losses))}; expected (2,), a number for each sample: sum over other axes"
+        )
+    return finite_sum(model, data, partition, batch_size=batch_size, l2=l2, nonconvex=nonconvex, **options)
+
+
+def _refuse(name: str, extra: set[str]) -> None:
+    if extra:
+        raise ValueError(
+            f"{name} has the collections {', '.join(sorted(extra))} beside its parameters; statistics of batches are "
+            "not part of the vector that nodes exchange. Use GroupNorm or LayerNorm"
+        )
+
+
+def _fitting(name: str, samples: str, shape: tuple[int, ...], f: Callable) -> Any:
+    """f(), its error being one about the shape of samples that is not the network's."""
+    from flax.errors import FlaxError
+
+    try:
+        return f()
+    except (TypeError, ValueError, ZeroDivisionError, FlaxError) as error:
+        raise ValueError(
+            f"{name} does not take {samples}, whose samples have shape {shape}: {str(error).splitlines()[0]}. Images "
+            "are (height, width, channels); reshape the data, or take a network for samples of that shape"
+        ) from error
+
+
+def _variables(factory) -> Any:
+    from flax import nnx
+
+    return nnx.state(nnx.eval_shape(lambda: factory(nnx.Rngs(0))))
+
+
+def _kinds(factory) -> set[str]:
+    """The kinds of variables of an nnx module that are neither parameters nor keys."""
+    from flax import nnx
+
+    leaves = jax.tree.leaves(_variables(factory), is_leaf=lambda v: isinstance(v, nnx.Variable))
+    return {type(v).__name__ for v in leaves if not isinstance(v, nnx.Param | nnx.RngState)}
+
+
+def _rng_states(factory) -> list:
+    from flax import nnx
+
+    leaves = jax.tree.leaves(_variables(factory), is_leaf=lambda v: isinstance(v, nnx.Variable))
+    return [v for v in leaves if isinstance(v, nnx.RngState)]
+
+
+def _primitives(jaxpr) -> Iterator[str]:
+    for equation in jaxpr.eqns:
+        yield equation.primitive.name
+        for inner in jax.tree.leaves(list(equation.params.values())):
+            if hasattr(inner, "eqns") or hasattr(inner, "jaxpr"):
+                yield from _primitives(getattr(inner, "jaxpr", inner))

@@ -1,0 +1,135 @@
+"""Quadratics: everything about them is known exactly."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from jaxdec._module import module, static
+from jaxdec.problems.base import Problem
+from jaxdec.types import PRNGKey, ScalarLike, Vector
+
+
+@module
+class Quadratic(Problem):
+    r"""f_i(x) = x'A_i x / 2 - b_i'x with stochastic gradients A_i x - b_i + N(0, noise² I / d).
+
+    Fields: `A` (n, d, d), symmetric, or (n, d) for diagonal matrices; `b` (n, d); `noise` is sigma, the root of the
+    expected squared norm of a gradient's noise.
+
+    >>> problem = Quadratic(A=jnp.ones((4, 2)), b=jnp.arange(8.0).reshape(4, 2))
+    >>> problem.minimizer
+    Array([3., 4.], dtype=float...)
+    """
+
+    A: Float[Array, "n d d"] | Float[Array, "n d"]
+    b: Float[Array, "n d"]
+    noise: ScalarLike | None = None  # None is 0, known when compiling: nothing is drawn
+    nodes: Int[Array, " n"] | None = None  # which nodes of the whole these are; None means all
+    total: int | None = static(default=None)  # how many nodes the whole has; None means n
+
+    @property
+    def n(self) -> int:
+        return self.b.shape[0]
+
+    @property
+    def d(self) -> int:
+        return self.b.shape[1]
+
+    def init(self, key: PRNGKey) -> Vector:
+        """The origin, whatever the key."""
+        return jnp.zeros(self.d, jnp.result_type(self.b, 0.0))
+
+    def sample(self, key_data: PRNGKey, i):
+        """The noise of gradient number i: N(0, I / d) for each node, (n, d)."""
+        if self.noise is None:
+            return None
+        shape, dtype = (self.total or self.n, self.d), jnp.result_type(self.b, 0.0)
+        draw = lambda: jax.random.normal(jax.random.fold_in(key_data, i), shape, dtype) / self.d**0.5
+        # What is multiplied by zero need not be drawn: that would take most of a noiseless round.
+        noise = jax.lax.cond(jnp.asarray(self.noise) > 0, draw, lambda: jnp.zeros(shape, dtype))
+        return noise if self.nodes is None else noise[self.nodes]
+
+    def loss(self, x, batch=None):
+        value = jnp.sum(x * (self._times(x) / 2 - self.b), axis=1)
+        return value if batch is None or self.noise is None else value + self.noise * jnp.sum(batch * x, axis=1)
+
+    def grad(self, x, batch=None):
+        value = self._times(x) - self.b
+        return value if batch is None or self.noise is None else value + self.noise * batch
+
+    def hvp(self, x, v, batch=None):
+        return self._times(v)
+
+    def _times(self, x):
+        if self.A.ndim == 2:
+            return self.A * x
+        return jnp.einsum("nij,nj->ni", self.A, x, precision=jax.lax.Precision.HIGHEST)
+
+    @property
+    def minimizer(self) -> Vector:
+        """The minimizer of the mean, (d,)."""
+        A, b = jnp.mean(jnp.asarray(self.A), axis=0), jnp.mean(jnp.asarray(self.b), axis=0)
+        return b / A if A.ndim == 1 else jnp.linalg.solve(A, b)
+
+    @property
+    def minimum(self) -> Float[Array, ""]:
+        """The least value of the mean."""
+        return -jnp.mean(jnp.asarray(self.b), axis=0) @ self.minimizer / 2
+
+    def suboptimality(self, x: Vector) -> Float[Array, ""]:
+        """(x - x*)'A (x - x*) / 2 with the mean's A: no difference of two large numbers."""
+        e, A = x - self.minimizer, jnp.mean(jnp.asarray(self.A), axis=0)
+        return e @ (A * e if A.ndim == 1 else A @ e) / 2
+
+    @property
+    def L(self) -> Float[Array, ""]:
+        """The largest smoothness constant among the f_i."""
+        return jnp.max(self._eigenvalues())
+
+    @property
+    def mu(self) -> Float[Array, ""]:
+        """The strong convexity of the mean."""
+        A = jnp.mean(jnp.asarray(self.A), axis=0)
+        return jnp.min(A if A.ndim == 1 else jnp.linalg.eigvalsh(A))
+
+    def _eigenvalues(self):
+        return self.A if self.A.ndim == 2 else jnp.linalg.eigvalsh(self.A)
+
+    def take(self, clients):
+        nodes = jnp.arange(self.n) if self.nodes is None else self.nodes
+        return Quadratic(self.A[clients], self.b[clients], self.noise, nodes[clients], self.total or self.n)
+
+    def check(self) -> None:
+        """Shapes fit, A is symmetric, everything is finite, the noise is not negative."""
+        A, b = np.asarray(self.A), np.asarray(self.b)
+        if b.ndim != 2 or A.shape not in (b.shape, (*b.shape, b.shape[-1])):
+            raise ValueError(
+                f"Quadratic needs b of shape (n, d) and A of shape (n, d, d) or, if diagonal, (n, d); "
+                f"got A {A.shape} and b {b.shape}"
+            )
+        for name, value in (("A", A), ("b", b)):
+            if not np.all(np.isfinite(value)):
+                node = int(np.argwhere(~np.isfinite(value))[0][0])
+                raise ValueError(f"{name} of the Quadratic has NaN or infinite entries, first at node {node}")
+        if A.ndim == 3 and (gap := np.abs(A - A.transpose(0, 2, 1)).max()) > 1e-5 * np.abs(A).max():
+            raise ValueError(f"each A_i must be symmetric; here max|A - A'| = {gap:.2g}. Use (A + A') / 2")
+        if self.noise is not None and not np.all(np.asarray(self.noise) >= 0):
+            raise ValueError(f"noise is a standard deviation and cannot be negative; got {self.noise}")
+
+
+def quadratic(
+    n: int, d: int, *, zeta: float = 1.0, noise: float = 0.0, mu: float = 0.5, L: float = 1.0, seed: int = 0
+) -> Quadratic:
+    """A random heterogeneous quadratic: equal curvatures within a node's coordinates would hide most differences.
+
+    A_i = diag(a_i) with entries uniform in [mu, L], and b_i = A_i x_i* with x_i* ~ N(0, zeta² I / d): the nodes'
+    minimizers are about zeta apart, and zeta = 0 makes the origin the minimizer of every f_i.
+
+    >>> problem = quadratic(8, 5, zeta=10.0)
+    >>> problem.n, problem.d
+    (8, 5)
+    """
+    rng = np.random.default_rng(seed)
+    A = rng.uniform(mu, L, (n, d))
+    return Quadratic(jnp.asarray(A), jnp.asarray(A * rng.standard_normal((n, d)) * zeta / np.sqrt(d)), noise or None)

@@ -1,0 +1,158 @@
+"""Results for readers and other programs: the best cells as a table, for a terminal or LaTeX, and tidy rows as CSV."""
+
+from collections.abc import Sequence
+from os import PathLike
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from rich.table import Table
+
+from jaxdec.results.statistics import larger_is_better
+from jaxdec.results.summary import KINDS, SPENT, known, ran, summarize
+
+
+def table(results: xr.Dataset, title: str, metric: str | None = None) -> Table:
+    """For a terminal: each algorithm, problem and network at its best values, how it ends there and what it spent."""
+    rows = summarize(results, metric)
+    metric = known(results, metric)
+    shown = Table(title=title, title_justify="left")
+    columns = [str(c) for c in rows if c not in ("low", "high", "runs", "edge", "bits", "bits_down")]
+    chosen = columns[: columns.index(metric)]
+    names = {"grads": "gradients"} | {c: f"best {c}" for c in chosen if c not in KINDS}
+    for column in columns:
+        text = column in KINDS or isinstance(rows[column].iloc[0], str)
+        shown.add_column(names.get(column, column.replace("_", " ")), justify="left" if text else "right")
+        if column == metric:
+            shown.add_column("10–90 %", justify="right")
+    for row in rows.to_dict("records"):
+        cells = []
+        for column in columns:
+            value = row[column]
+            if column in ("grads", "vectors"):
+                cells.append("–" if np.isnan(value) else f"{value:,.0f}")
+            elif column == "diverged":
+                cells.append(f"{value} of {row['runs']}")
+            elif column == metric:
+                low, high = (_digits(row[end], column) for end in ("low", "high"))
+                cells += [
+                    _digits(value, column),
+                    low if low == high else f"{low} to {high}" if "-" in low + high else f"{low}–{high}",
+                ]
+            elif column in chosen:
+                cells.append((f"{value:g}" if isinstance(value, float) else str(value)) + "*" * (column in row["edge"]))
+            else:
+                cells.append(_digits(value, column))
+        shown.add_row(*cells)
+    shown.caption = "gradients and vectors: per node, over the whole run. *: at the edge of the grid."
+    return shown
+
+
+def _digits(value: float, metric: str) -> str:
+    """Fixed digits where they say something, else the power of ten."""
+    if np.isnan(value):
+        return "–"
+    if larger_is_better(metric):
+        return f"{value:.3f}"
+    return f"{value:.4f}" if 0.01 <= abs(value) < 1e4 else f"{value:.2g}"
+
+
+def tidy(dataset: xr.Dataset) -> pd.DataFrame:
+    """A row for each run and record: the dimensions, the swept values, the metrics, and what was spent until then.
+
+    >>> runs = xr.Dataset({"loss": (("seed", "round"), [[1.0, 0.1], [1.0, 0.3]])}, {"seed": [0, 1], "round": [0, 50]})
+    >>> print(tidy(runs).to_csv(index=False))
+    seed,round,loss
+    0,0,1.0
+    0,50,0.1
+    1,0,1.0
+    1,50,0.3
+    """
+    own = [str(dim) for dim in dataset.dims if dim in dataset.coords and dataset[dim].dims != (dim,)]
+    dataset = dataset.rename_vars({dim: f"_{dim}" for dim in own})  # of each algorithm's own: not what it is indexed by
+    there = ran(dataset).broadcast_like(dataset.isel(round=0).to_dataarray().isel(variable=0, drop=True))
+    dims = [*map(str, there.dims), "round"]
+    rows = dataset.assign_coords(_ran=there.reset_coords(drop=True)).to_dataframe(dim_order=dims).reset_index()
+    rows = rows[rows.pop("_ran").astype(bool)]
+    rows = rows.drop(columns=own).rename(columns={f"_{dim}": dim for dim in own})
+    if "done" in rows and rows["done"].all():
+        rows = rows.drop(columns="done")
+    first = [*dims, *(str(k) for k in dataset.coords if k not in (*dims, *SPENT) and k in rows)]
+    last = [k for k in SPENT if k in rows]
+    return rows[[*first, *(k for k in rows if k not in (*first, *last)), *last]]
+
+
+def to_csv(dataset: xr.Dataset, path: str | PathLike[str]) -> None:
+    """Write the rows of `tidy`. What is not finite is written as nan, inf or -inf."""
+    tidy(dataset).to_csv(path, index=False, na_rep="nan")
+
+
+def to_latex(dataset: xr.Dataset, metric: str | None = None, others: Sequence[str] | None = None) -> str:
+    r"""The best cells as a booktabs table: a row for each algorithm, problem and network, as `summarize` has them.
+
+    The metric is a median over seeds with its 10th and 90th percentile; the best of each problem and network is bold.
+    The document needs ``\usepackage{booktabs}``.
+
+    >>> runs = xr.Dataset(
+    ...     {"loss": (("algorithm", "seed", "round"), [[[1.0, 0.012], [1.0, 0.012]], [[1.0, 0.1], [1.0, 0.1]]])},
+    ...     {"algorithm": ["K-GT", "R&D_1"], "seed": [0, 1], "round": [0, 50]},
+    ... )
+    >>> print(to_latex(runs))
+    \begin{tabular}{lr}
+    \toprule
+    algorithm & loss \\
+    \midrule
+    K-GT & \textbf{0.012} {\scriptsize [0.012, 0.012]} \\
+    R\&D\_1 & 0.1 {\scriptsize [0.1, 0.1]} \\
+    \bottomrule
+    \end{tabular}
+    """
+    metric = known(dataset, metric)
+    rows = summarize(dataset, metric, others)
+    kinds = [kind for kind in KINDS if kind in rows]
+    hidden = ("low", "high", "edge", "runs", "bits", "bits_down")
+    columns = [str(c) for c in rows if c not in hidden and (c != "diverged" or rows["diverged"].any())]
+    places = [kind for kind in kinds if kind != "algorithm"]
+    values = rows[metric] * (-1 if larger_is_better(metric) else 1)
+    least = values.groupby([rows[p] for p in places]).transform("min") if places else values.min()
+    bold = (values == least) & np.isfinite(values) & (len(rows) > 1)
+
+    def cell(column, row, strong):
+        value = row[column]
+        if column == metric:
+            middle, low, high = (_number(v, 4) for v in (value, row["low"], row["high"]))
+            return (rf"\textbf{{{middle}}}" if strong else middle) + rf" {{\scriptsize [{low}, {high}]}}"
+        if column in SPENT:
+            return "--" if np.isnan(value) else f"{value:,.0f}".replace(",", r"\,")
+        if column == "diverged":
+            return f"{value} of {row['runs']}"
+        return _text(value) if isinstance(value, str | bool) or value is None else _number(value)
+
+    lines = [" & ".join(_text(c.replace("_", " ")) for c in columns)]
+    lines += [
+        " & ".join(cell(c, row, strong) for c in columns)
+        for row, strong in zip(rows.to_dict("records"), bold, strict=True)
+    ]
+    shape = "".join("l" if c in kinds or isinstance(rows[c].iloc[0], str) else "r" for c in columns)
+    head, *body = (rf"{line} \\" for line in lines)
+    return "\n".join([rf"\begin{{tabular}}{{{shape}}}", r"\toprule", head, r"\midrule", *body, r"\bottomrule",
+                      r"\end{tabular}"])  # fmt: skip
+
+
+_SPECIAL = str.maketrans({c: rf"\{c}" for c in "&%$#_{}"} | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+                                                             "\\": r"\textbackslash{}"})  # fmt: skip
+
+
+def _text(value: object) -> str:
+    return "--" if value == "–" else str(value).translate(_SPECIAL)
+
+
+def _number(value: float, digits: int = 3) -> str:
+    """Significant digits, powers of ten and infinity as such."""
+    if not np.isfinite(value):
+        return "--" if np.isnan(value) else r"$\infty$" if value > 0 else r"$-\infty$"
+    text = f"{value:.{digits}g}"
+    if "e" in text:
+        mantissa, _, power = text.partition("e")
+        return rf"${mantissa}\times 10^{{{int(power)}}}$"
+    return f"${text}$" if value < 0 else text

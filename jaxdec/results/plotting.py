@@ -1,0 +1,299 @@
+"""Figures from results and of partitions; nothing here runs an experiment."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import matplotlib.pyplot as plt
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator
+from numpy.typing import ArrayLike
+
+from jaxdec.data import Dataset, Partition, label_counts
+from jaxdec.results.statistics import bootstrap, larger_is_better, quantiles
+from jaxdec.results.summary import KINDS, best, fields, known, swept
+
+# Okabe and Ito's colours, told apart by all common kinds of colour vision, with a marker each for print in grey; the
+# eighth line has the first colour again, dashed.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+LINES = ("-", "--", ":", "-.")
+
+BUBBLE = 14.0  # points, the diameter of the largest
+STYLE = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "0.92",
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 4.5,
+    "savefig.dpi": 200,
+    "figure.constrained_layout.use": True,
+}
+
+LABELS = {
+    "round": "communication rounds",
+    "grads": "sample gradients per node",
+    "vectors": "$d$-vectors sent to each neighbour",
+    "bits": "bits sent to each neighbour",
+    "seconds": "simulated time in seconds",
+    "loss": r"training loss $f(\bar{x})$",
+    "grad_norm_sq": r"squared gradient norm $\|\nabla f(\bar{x})\|^2$",
+    "consensus": r"consensus error $\frac{1}{n}\sum_i\|x_i-\bar{x}\|^2$",
+    "distance": r"distance to the minimizer $\|\bar{x}-x^\star\|$",
+    "test_loss": "test loss",
+    "test_accuracy": "test accuracy",
+    "node_test_loss": "test loss, mean over nodes",
+    "node_test_accuracy": "test accuracy, mean over nodes",
+    "lr": "step size lr",
+}
+
+Band = Literal["quantiles", "confidence", "none"]
+
+
+def curves(
+    dataset: xr.Dataset,
+    metric: str,
+    *,
+    x: str = "round",
+    band: Band = "quantiles",
+    confidence: float = 0.95,
+    log_x: bool = False,
+    ax: Axes | None = None,
+) -> Axes:
+    """Median over seeds of a metric, with a band, a line per algorithm. A cross ends a line whose median run diverged.
+
+    Args:
+        dataset: a result of `sweep` with the dimensions `seed` and `round`, and `algorithm` or none: `results.best`.
+        metric: the variable to draw.
+        x: "round", or what was spent: "grads", "vectors", "bits", or "seconds" of `results.add_time`.
+        band: "quantiles", from the 10th to the 90th percentile of the runs; "confidence", the bootstrap interval of the
+            median; or "none".
+        confidence: of the interval.
+        log_x: a logarithmic horizontal axis, which leaves out what is at 0 on it.
+        ax: where to draw; None makes a figure.
+    """
+    _choose("x", x, [k for k in ("round", "grads", "vectors", "bits", "bits_down", "seconds") if k in dataset.coords])
+    known(dataset, metric)
+    _choose("band", band, ["quantiles", "confidence", "none"])
+    ax = ax or _axes()
+    lines = _algorithms(dataset)
+    for _, one in lines:
+        if left := [dim for dim in one[metric].dims if dim not in ("seed", "round")]:
+            raise ValueError(
+                f"curves draws one run per seed; choose among {', '.join(map(str, left))}, see results.best"
+            )
+    bands = [_band(one[metric], band, confidence) for _, one in lines]
+    log_y = _logarithmic(metric, np.concatenate([middle for _, middle, _ in bands]))
+    for k, ((label, one), (low, middle, high)) in enumerate(zip(lines, bands, strict=True)):
+        at = one[x].transpose(..., "round").values
+        at = at if at.ndim == 1 else at.mean(axis=0)
+        ends = len(middle) if np.isfinite(middle).all() else int(np.argmin(np.isfinite(middle)))
+        shown = (np.arange(len(at)) < ends) & (at > 0 if log_x else True) & (middle > 0 if log_y else True)
+        look = _look(k)
+        label = label if shown.any() else f"{label} (nothing to draw)"
+        ax.plot(at[shown], middle[shown], label=label, markevery=max(1, len(at) // 8), **look)
+        if shown.any() and ends < len(middle):
+            ax.plot(at[shown][-1], middle[shown][-1], marker="x", ms=8, mew=2, color=look["color"], ls="none")
+        if band != "none" and one.sizes["seed"] > 1:
+            inside = [v for end in (low, middle, high) for v in end[shown] if np.isfinite(v) and (v > 0 or not log_y)]
+            low, high = (np.clip(end, min(inside, default=0), max(inside, default=0)) for end in (low, high))
+            ax.fill_between(at[shown], low[shown], high[shown], color=look["color"], alpha=0.15, lw=0)
+    ax.set(xlabel=LABELS.get(x, x), ylabel=LABELS.get(metric, metric.replace("_", " ")))
+    if log_y:
+        ax.set_yscale("log")
+    if log_x:
+        _log_x(ax)
+    return ax
+
+
+def sensitivity(dataset: xr.Dataset, metric: str, *, over: str = "lr", ax: Axes | None = None) -> Axes:
+    """The metric at the last round against a swept value: median and 10-90 % band over seeds, a line per algorithm.
+
+    A value at which the median run diverged is left out of the line. Other swept values are each algorithm's best.
+    """
+    ax = ax or _axes()
+    drawn, places = [], []
+    for k, (label, one) in enumerate(_algorithms(dataset)):
+        others = [dim for dim in swept(one) if dim != over]
+        if others:
+            final = one[metric].isel(round=-1).reset_coords(drop=True)
+            sign = -1 if larger_is_better(metric) else 1
+            middle = (sign * final.where(np.isfinite(final), sign * np.inf)).median("seed")
+            chosen = middle.argmin([over, *others])
+            one = one.isel({dim: chosen[dim] for dim in others})
+        low, middle, high = _band(one[metric].isel(round=-1).transpose("seed", over), "quantiles")
+        at = one[fields(one, over)[0]].values
+        look = _look(k)
+        shown = np.isfinite(middle)
+        ax.plot(at[shown], middle[shown], label=label, **look)
+        if one.sizes["seed"] > 1:
+            inside = np.isfinite(low) & np.isfinite(high)
+            ax.fill_between(at, low, high, where=inside & shown, color=look["color"], alpha=0.15, lw=0)
+        drawn.append(middle[shown])
+        places.append(at[shown])
+    rounds = int(dataset["round"][-1])
+    name = fields(dataset, over)[0]
+    ax.set(
+        xlabel=LABELS.get(name, name),
+        ylabel=f"{LABELS.get(metric, metric.replace('_', ' '))}\nafter {rounds} round{'s' * (rounds > 1)}",
+    )
+    places = np.concatenate(places)
+    if np.issubdtype(places.dtype, np.number) and places.size and places.min() > 0:
+        _log_x(ax)
+    if _logarithmic(metric, np.concatenate(drawn)):
+        ax.set_yscale("log")
+    return ax
+
+
+def panels(
+    dataset: xr.Dataset,
+    metric: str,
+    *,
+    x: str = "round",
+    band: Band = "quantiles",
+    log_x: bool = False,
+    title: str | None = None,
+) -> Figure:
+    """Each algorithm at its best swept values, a panel for each problem (rows) and network (columns).
+
+    Arguments as for `curves`.
+    """
+    chosen = best(dataset, known(dataset, metric))
+    rows, columns = (list(chosen[kind].values) if kind in chosen.dims else [None] for kind in KINDS[1:])
+    with plt.rc_context(STYLE):
+        size = (max(4.8, 3.6 * len(columns)), max(3.9, 2.9 * len(rows)))
+        figure, axes = plt.subplots(len(rows), len(columns), figsize=size, squeeze=False, sharex="col")
+        for i, problem in enumerate(rows):
+            for j, network in enumerate(columns):
+                where = {k: v for k, v in zip(KINDS[1:], (problem, network), strict=True) if v is not None}
+                ax = curves(chosen.sel(where), metric, x=x, band=band, log_x=log_x, ax=axes[i, j])
+                if where:
+                    ax.set_title(", ".join(map(str, where.values())), fontsize=9)
+                if i + 1 < len(rows):
+                    ax.set_xlabel("")
+                if j > 0:
+                    ax.set_ylabel("")
+        _legend(figure, axes[0, 0])
+        if title:
+            figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def overview(dataset: xr.Dataset, *, over: str | None = None, title: str | None = None) -> Figure:
+    """A sweep on one row: each algorithm at its best value by rounds and by cost, and what that value decides.
+
+    The best value is the one with the least median loss at the end; drawn are the squared gradient norm and, where
+    there is one, the test accuracy. Results with other metrics are drawn by what they have.
+
+    Args:
+        dataset: a result of `sweep` without the dimensions `problem` and `network`.
+        over: the swept dimension of the last panel; None takes lr, or else the first with numbers, if any.
+        title: above the panels.
+    """
+    first = next((k for k in ("grad_norm_sq", "loss") if k in dataset), known(dataset, None))
+    second = next((k for k in ("test_accuracy", "consensus") if k in dataset), first)
+    numbers = [dim for dim in swept(dataset) if np.issubdtype(dataset[fields(dataset, dim)[0]].dtype, np.number)]
+    over = over or ("lr" if "lr" in numbers else next(iter(numbers), None))
+    chosen = best(dataset, known(dataset, None))
+    with plt.rc_context(STYLE):
+        figure, (left, middle, *right) = plt.subplots(1, 3 if over else 2, figsize=(11 if over else 7.6, 3.6))
+        curves(chosen, first, ax=left)
+        curves(chosen, second, x="vectors", ax=middle)
+        if over:
+            sensitivity(dataset, first, over=over, ax=right[0])
+        if second == "test_accuracy":  # the start, which all share, would take most of the axis
+            middle.set_ylim(bottom=float(chosen[second].isel(round=slice(1, None)).quantile(0.02)))
+        _legend(figure, left)
+        if title:
+            figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def partition(partition: Partition, data: Dataset | ArrayLike, *, ax: Axes | None = None) -> Axes:
+    """A disc for each node and class, whose area is proportional to the number of samples.
+
+    Args:
+        partition: of the training set.
+        data: the classification `Dataset`, or its (N,) integer labels.
+        ax: where to draw; None makes a figure.
+
+    Raises:
+        ValueError: regression data, which have no classes.
+
+    >>> from jaxdec import data
+    >>> digits = data.digits()
+    >>> ax = partition(data.dirichlet(digits, n=8, alpha=0.5), digits)
+    >>> ax.get_xlabel(), ax.get_ylabel()
+    ('node', 'class')
+    >>> plt.close(ax.figure)
+    """
+    table = label_counts(partition, data)
+    if ax is None:
+        with plt.rc_context(STYLE):
+            _, ax = plt.subplots(figsize=(1.2 + 0.28 * table.shape[0], 1.0 + 0.28 * table.shape[1]))
+    node, label = np.nonzero(table)
+    area: Any = BUBBLE**2 * table[node, label] / table.max()
+    ax.scatter(node, label, s=area, color=COLOURS[0], linewidths=0)
+    ax.set(xlabel="node", ylabel="class", xlim=(-0.7, table.shape[0] - 0.3), ylim=(-0.7, table.shape[1] - 0.3))
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(MaxNLocator(integer=True))
+    held, size = partition.counts, table.max()
+    ax.set_title(f"{held.min()} to {held.max()} samples a node, largest disc {size}", fontsize="medium")
+    return ax
+
+
+def _legend(figure: Figure, ax: Axes) -> None:
+    """One legend for all panels, below them, in as many columns as fit."""
+    handles, labels = ax.get_legend_handles_labels()
+    if labels:
+        fitting = int(figure.get_figwidth() / (0.55 + 0.075 * max(map(len, labels))))
+        columns = min(len(labels), max(1, fitting))
+        columns = -(-len(labels) // -(-len(labels) // columns))  # as many rows, but even ones
+        figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+
+
+def _log_x(ax: Axes) -> None:
+    """A logarithmic horizontal axis whose labels do not overlap where it is short."""
+    ax.set_xscale("log")
+    ax.xaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+
+
+def _look(k: int) -> dict[str, Any]:
+    style = LINES[k // len(COLOURS) % len(LINES)]
+    return {"color": COLOURS[k % len(COLOURS)], "marker": MARKERS[k % len(MARKERS)], "ls": style}
+
+
+def _logarithmic(metric: str, values: np.ndarray) -> bool:
+    """Whether a metric belongs on a logarithmic axis: no accuracy, and nowhere negative."""
+    return not larger_is_better(metric) and bool((values > 0).any()) and not bool((values < 0).any())
+
+
+def _band(values: xr.DataArray, band: Band, confidence: float = 0.95) -> Any:
+    """The lower end, the median and the upper end over seeds, where what is not finite counts as the worst."""
+    if band == "confidence" and values.sizes["seed"] > 1:
+        found = bootstrap(values, confidence=confidence)
+        return found.transpose("bound", ...).values
+    return quantiles(values).transpose("quantile", ...).values
+
+
+def _choose(name: str, value: str, options: list[str]) -> None:
+    if value not in options:
+        advice = "; results.add_time(results, link) adds seconds" if value == "seconds" else ""
+        raise ValueError(f"{name} is one of {', '.join(options)}; got {value!r}{advice}")
+
+
+def _axes() -> Axes:
+    with plt.rc_context(STYLE):
+        return plt.subplots(figsize=(4.5, 3.4))[1]
+
+
+def _algorithms(dataset: xr.Dataset) -> Sequence[tuple[str, Any]]:
+    if "algorithm" not in dataset.dims:
+        return [(str(dataset.get("algorithm", xr.DataArray("")).values), dataset)]
+    return [(str(name), dataset.sel(algorithm=name)) for name in dataset["algorithm"].values]

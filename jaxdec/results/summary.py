@@ -1,0 +1,163 @@
+"""From a sweep's dataset to what a table says: the best cell of each algorithm, its spread, what diverged."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from jaxdec.results.statistics import larger_is_better, median, quantiles
+
+KINDS = ("algorithm", "problem", "network")  # what is compared; the other dimensions are what is chosen
+SPENT = ("grads", "vectors", "bits", "bits_down")
+
+
+def diverged(dataset: xr.Dataset, metric: str = "loss") -> xr.DataArray:
+    """Which runs ended with a value that is not finite, or worse than at round 0.
+
+    A place of the grid at which nothing was run, since each algorithm had values of its own, has not diverged.
+
+    >>> import xarray as xr
+    >>> runs = xr.Dataset({"loss": (("seed", "round"), [[1.0, 0.1], [1.0, 3.0], [1.0, np.nan]])})
+    >>> diverged(runs).values.tolist()
+    [False, True, True]
+    """
+    values = dataset[metric]
+    first, last = values.isel(round=0), values.isel(round=-1)
+    worse = last < first if larger_is_better(metric) else last > first
+    return xr.ufuncs.logical_and(ran(dataset), xr.ufuncs.logical_or(~xr.ufuncs.isfinite(last), worse))
+
+
+def ran(dataset: xr.Dataset) -> xr.DataArray:
+    """Where the dataset has a whole run: the coordinate `done`, or else where anything was measured at round 0."""
+    if "done" in dataset.coords:
+        return dataset["done"]
+    return dataset.isel(round=0).notnull().to_dataarray("metric").any("metric")
+
+
+def best(
+    dataset: xr.Dataset, metric: str = "loss", *, largest: bool | None = None, at: int | None = None
+) -> xr.Dataset:
+    """The dataset at the best swept values of each algorithm, problem and network: those with the best median run.
+
+    Args:
+        dataset: a sweep's result, with or without the dimensions `algorithm`, `problem` and `network`.
+        metric: the variable to judge by. A cell whose median run diverged counts as the worst.
+        largest: whether more is better; None means that it is for an accuracy.
+        at: the round to judge at; None is the last.
+
+    Returns:
+        The dataset without the swept dimensions, which become coordinates over those that are left.
+    """
+    largest = larger_is_better(metric) if largest is None else largest
+    final = dataset[metric].isel(round=-1) if at is None else dataset[metric].sel(round=at)
+    final = final.where(np.isfinite(final), -np.inf if largest else np.inf).median("seed")
+    dims = swept(dataset)
+    if not dims:
+        return dataset
+    final = final.reset_coords(drop=True)
+    return dataset.isel(final.argmax(dims) if largest else final.argmin(dims))
+
+
+def swept(dataset: xr.Dataset) -> list[str]:
+    """The dimensions of swept values."""
+    return [str(dim) for dim in dataset.dims if dim not in (*KINDS, "seed", "round", "bound", "quantile")]
+
+
+def fields(dataset: xr.Dataset, dim: str) -> list[str]:
+    """The coordinates that say what was swept along a dimension: its own, unless others say more."""
+    along = [str(k) for k, c in dataset.coords.items() if dim in c.dims and not {"round", "seed"} & set(c.dims)]
+    return [k for k in along if k != dim] or along
+
+
+def primary(dataset: xr.Dataset) -> str:
+    """The metric that results are judged by if none is named: the loss, or else the first there is."""
+    if not dataset.data_vars:
+        raise ValueError("these results have no metric")
+    return "loss" if "loss" in dataset else str(next(iter(dataset.data_vars)))
+
+
+def known(dataset: xr.Dataset, metric: str | None) -> str:
+    """The metric, or the primary one for None; an error with those there are if it is none of them."""
+    if metric is not None and metric not in dataset.data_vars:
+        raise ValueError(f"there is no metric {metric!r}; there are {', '.join(map(str, dataset.data_vars))}")
+    return metric or primary(dataset)
+
+
+def summarize(dataset: xr.Dataset, metric: str | None = None, others: Sequence[str] | None = None) -> pd.DataFrame:
+    """A row for each algorithm, problem and network at its best swept values.
+
+    Args:
+        dataset: a sweep's result.
+        metric: what to judge by, at the last round; None is the loss, or else the first metric.
+        others: further metrics to show; None chooses two.
+
+    Returns:
+        The columns: those of algorithm, problem and network that are dimensions; the best swept values; the metric as
+        its median, `low` and `high` (10 and 90 %) over seeds; the medians of the others; what was spent, means over
+        seeds; `diverged` and `runs`, how many runs of the whole grid; `edge`, the names of those best values that are
+        the least or the largest of their grid. A value that is swept for other algorithms alone is a dash.
+
+    >>> import xarray as xr
+    >>> losses = [[[[1.0, 0.5], [1.0, 0.7]], [[1.0, 0.2], [1.0, 0.3]], [[1.0, 9.0], [1.0, np.nan]]]]
+    >>> runs = xr.Dataset(
+    ...     {"loss": (("algorithm", "lr", "seed", "round"), losses)},
+    ...     {"algorithm": ["DSGD"], "lr": [0.1, 1.0, 10.0], "seed": [0, 1], "round": [0, 50]},
+    ... )
+    >>> summarize(runs)[["algorithm", "lr", "loss", "diverged", "runs", "edge"]]
+      algorithm   lr  loss  diverged  runs edge
+    0      DSGD  1.0  0.25         2     6   ()
+    """
+    metric = known(dataset, metric)
+    names = [k for k in SPENT if k in dataset.coords]
+    chosen = best(dataset, metric).isel(round=-1)
+    others = _others(dataset, metric) if others is None else [known(dataset, name) for name in others]
+    kinds = [kind for kind in KINDS if kind in dataset.dims]
+    bands, middles = quantiles(chosen[metric]), {name: median(chosen[name]) for name in others}
+    lost, there = diverged(dataset, metric), ran(dataset)
+    rows = []
+    for index in np.ndindex(*(dataset.sizes[kind] for kind in kinds)):
+        place = dict(zip(kinds, index, strict=True))
+        cell, grid = chosen.isel(place), dataset.isel(place)
+        row: dict[str, Any] = {kind: str(cell[kind].item()) for kind in kinds}
+        idle = {dim: 0 for dim in swept(dataset) if _idle(grid[metric], dim)}
+        named = {name: dim for dim in swept(dataset) for name in fields(dataset, dim)}
+        values = {name: "–" if dim in idle else cell[name].item() for name, dim in named.items()}
+        low, middle, high = bands.isel(place).values
+        runs = int(there.isel(place | idle).sum())
+        if runs == 0:  # a stored sweep that is not done
+            values, low, middle, high = dict.fromkeys(values, "–"), np.nan, np.nan, np.nan
+        row |= values | {metric: middle, "low": low, "high": high}
+        row |= {name: float(middles[name].isel(place)) if runs else np.nan for name in others}
+        row |= {name: float(cell[name].mean()) for name in names}
+        row |= {"diverged": int(lost.isel(place | idle).sum()), "runs": runs}
+        row["edge"] = tuple(name for name, value in values.items() if _at_edge(value, grid[name].values))
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _idle(values: xr.DataArray, dim: str) -> bool:
+    """Whether a dimension such as "KGT.local_steps" says nothing of these runs: then they were run once, and copied."""
+    first = values.isel({dim: 0}, drop=True).values
+    return (
+        "." in dim
+        and values.sizes[dim] > 1
+        and all(
+            np.array_equal(values.isel({dim: k}, drop=True).values, first, equal_nan=True)
+            for k in range(values.sizes[dim])
+        )
+    )
+
+
+def _others(dataset: xr.Dataset, metric: str) -> list[str]:
+    """The test accuracy or the distance, and the consensus, where there are; else whatever there is."""
+    names = ["test_accuracy", "distance", "consensus", *map(str, dataset.data_vars)]
+    return [name for name in dict.fromkeys(names) if name in dataset and name != metric][:2]
+
+
+def _at_edge(value: object, grid: np.ndarray) -> bool:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not np.issubdtype(grid.dtype, np.number):
+        return False
+    grid = grid[np.isfinite(grid)]
+    return bool(np.ptp(grid) > 0 and value in (grid.min(), grid.max()))

@@ -1,0 +1,75 @@
+"""Simulated time: what a run would have taken, from what it spent and from a model of nodes and links."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from jaxdec.loop import Result
+
+
+@dataclass(frozen=True)
+class Link:
+    """Nodes and the links between them, all alike."""
+
+    latency: float  # seconds from sending a message to its arrival, apart from its bits
+    bandwidth: float  # bits per second
+    seconds_per_gradient: float = 0.0  # of one sample's gradient on one node
+
+    def __post_init__(self) -> None:
+        for name, value, fits in (
+            ("latency", self.latency, self.latency >= 0),
+            ("bandwidth", self.bandwidth, self.bandwidth > 0),
+            ("seconds_per_gradient", self.seconds_per_gradient, self.seconds_per_gradient >= 0),
+        ):
+            if not fits:
+                least = "positive" if name == "bandwidth" else "not negative"
+                raise ValueError(f"{name} of a Link is a number, {least}; got {value!r}")
+
+
+def add_time(
+    results: xr.Dataset | Result, link: Link, *, degree: Any = 1, parallel: bool = False, messages: int = 1
+) -> xr.Dataset:
+    """The results with a coordinate `seconds`, to draw them against: `plotting.curves(..., x="seconds")`.
+
+    The model: rounds are synchronous and nothing overlaps. In a round every node computes its gradients, then sends to
+    each of its `degree` neighbours, one after another, or to all at once if `parallel`; the next round starts when the
+    last message has arrived. With f = degree, or 1 if parallel::
+
+        seconds = grads seconds_per_gradient + f (rounds messages latency + bits / bandwidth)
+                  + (rounds latency + bits_down / bandwidth, where a server answers)
+
+    grads, bits and bits_down are what the results say was spent: means over the nodes, so that a round lasts as long as
+    a typical node's work, not the slowest node's. What init spends is at round 0, its latency left out.
+
+    Args:
+        results: of `run` or `sweep`.
+        link: latency, bandwidth and computing speed.
+        degree: how many neighbours a node sends to, such as `network.W.degrees().max()`; 1 for a server's clients. An
+            xarray.DataArray over the dimension `network` where there are several.
+        parallel: whether a node's messages go to all neighbours at once, each at the full bandwidth.
+        messages: how many messages, one after another, a node sends to a neighbour in a round: 1 if all vectors of a
+            round share one; 2 for a method whose second vector depends on what the first one brought.
+
+    >>> from jaxdec import algorithms, networks, problems, run
+    >>> result = run(algorithms.DSGD(lr=0.1), problems.quadratic(8, 100), networks.ring(8), rounds=20, every=10)
+    >>> slow = Link(latency=0.01, bandwidth=32_000, seconds_per_gradient=0.05)
+    >>> add_time(result, slow, degree=2)["seconds"].values  # a round: 0.05 + 2 (0.01 + 3200 / 32000)
+    array([0. , 2.7, 5.4])
+    """
+    results = results.to_xarray() if isinstance(results, Result) else results
+    if missing := [name for name in ("round", "grads", "bits", "bits_down") if name not in results.coords]:
+        raise ValueError(f"results of run or sweep know what was spent; these have no {', '.join(missing)}")
+    if np.any(np.asarray(degree) < 0):
+        raise ValueError(f"degree is how many neighbours a node sends to; got {degree}")
+    t, grads, bits, bits_down = (
+        results[name].reset_coords(drop=True) for name in ("round", "grads", "bits", "bits_down")
+    )
+    answers = bits_down.max("round") > 0
+    seconds = (
+        grads * link.seconds_per_gradient
+        + (1 if parallel else degree) * (t * messages * link.latency + bits / link.bandwidth)
+        + (answers * t * link.latency + bits_down / link.bandwidth)
+    )
+    return results.assign_coords(seconds=seconds.transpose(*(dim for dim in results.dims if dim in seconds.dims)))

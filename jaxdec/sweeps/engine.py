@@ -1,0 +1,132 @@
+"""`sweep`: many experiments as few programs, and one labelled array back."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from jaxtyping import ArrayLike
+
+from jaxdec import checks
+from jaxdec.describe import commit, versions
+from jaxdec.metrics import DEFAULT, named
+from jaxdec.sweeps import axes, manifest, plan
+from jaxdec.sweeps import devices as _devices
+from jaxdec.sweeps.session import Session
+from jaxdec.types import Metric
+
+
+def sweep(
+    algorithms: Any,
+    problems: Any,
+    networks: Any,
+    *,
+    over: Mapping[Any, Any] | Sequence[Mapping[str, Any]] | None = None,
+    seeds: int | Sequence[int] = 10,
+    rounds: int,
+    every: int = 1,
+    x0: ArrayLike | None = None,
+    metrics: Iterable[Metric] | Mapping[str, Metric] = DEFAULT,
+    paired: bool = True,
+    progress: bool | None = None,
+    memory: int | float | str | None = None,
+    chunk: int | None = None,
+    store: str | os.PathLike[str] | None = None,
+    states: bool = True,
+    devices: int | Sequence[Any] | None = None,
+) -> xr.Dataset:
+    """Run every combination of algorithm, problem, network, swept values and seed.
+
+    Combinations that differ in traced fields alone, such as step sizes, run side by side in one compiled program; each
+    value of a static field, such as local_steps, is a program of its own.
+
+    `over` names what is swept besides::
+
+        {"lr": [0.01, 0.1], "compressor.levels": [1, 4]}   a grid; dots lead to nested fields
+        {("lr", "momentum"): [(0.1, 0.9), (0.3, 0.5)]}     zipped: one dimension, lr_momentum
+        {"lr": {"DSGD": [0.1, 1.0], "KGT": [0.01, 0.1]}}   each algorithm its own values: lr(algorithm, lr) is a table
+        {"KGT.local_steps": [1, 5]}                        of one algorithm, by its label or class; others run once
+        {"problem.l2": [...], "network.participation": [...]}
+        [{"lr": 0.1, "momentum": 0.9}, {"lr": 0.3}]        a list of configurations: the dimension config
+
+    Values may be whole objects, and come from `uniform` and `log_uniform`.
+
+    Args:
+        algorithms: one algorithm, a list of them (labelled by their class) or a mapping of labels to them.
+        problems: likewise.
+        networks: likewise.
+        over: what is swept, as above.
+        seeds: how many seeds, 0, 1, ..., or a list of them.
+        rounds: communication rounds; a multiple of `every`.
+        every: the stride of the records.
+        x0: the start, (d,) or (n, d); None takes the problem's own, which may depend on the seed.
+        metrics: as for `run`.
+        paired: all configurations of a seed see the same minibatches and noise (common random numbers), which makes
+            their comparison paired and the sweep faster. False draws afresh for each.
+        progress: whether to show a progress bar; None shows it on a terminal.
+        memory: how much a program may take on each device (on a CPU, all together), in bytes or as "2GB"; None takes
+            most of what is free, on a CPU at most 400 MB: more is slower. Configurations are run in chunks that fit.
+        chunk: how many configurations to run at once, in place of what `memory` allows.
+        store: a directory that receives the results chunk by chunk. Where it holds a part of this sweep, only the rest
+            is run; more seeds and more rounds extend it, rounds going on from the last states. See `load`.
+        states: whether the store keeps the last states, n d numbers for each vector of a run's state. Without, it takes
+            no more rounds.
+        devices: how many devices, or which, the configurations are spread over; None takes all, of all hosts that
+            `jax.distributed.initialize()` has joined.
+
+    Returns:
+        A dataset over the dimensions `algorithm`, `problem`, `network` (those given in plural), the swept names, `seed`
+        and `round`: a variable per metric, and what was spent (grads, vectors, bits, bits_down) as coordinates. A run
+        that diverged holds NaN or infinity from there on and harms no other. Where an algorithm has fewer values than
+        another, what is missing is NaN and the coordinate `done` False. The attributes hold the specification, how many
+        programs there were, how long they took to compile and to run, and how many runs diverged.
+
+    Raises:
+        ValueError: before anything is compiled, if any combination is not valid or the store holds another sweep.
+        OSError: if the store cannot be written; what is stored is unharmed.
+        MemoryError: if not even a single run fits.
+
+    >>> from jaxdec import algorithms, networks, problems
+    >>> results = sweep(
+    ...     [algorithms.DSGD(lr=0.1), algorithms.GradientTracking(lr=0.1)],
+    ...     problems.quadratic(8, 3, noise=0.1),
+    ...     networks.ring(8),
+    ...     over={"lr": [0.01, 0.1]},
+    ...     seeds=3,
+    ...     rounds=100,
+    ...     every=10,
+    ... )
+    >>> results.loss.sizes
+    Frozen({'algorithm': 2, 'lr': 2, 'seed': 3, 'round': 11})
+    """
+    given = algorithms, problems, networks
+    dimensions, known = axes.axes(*given, over), axes.objects(*given)
+    seeds = _seeds(seeds)
+    checks.horizon(rounds, every)
+    if chunk is not None:
+        checks.integer("chunk", chunk)
+    mesh = _devices.mesh(devices)
+    limit = None if memory is None else _devices.per_device(_devices.parse_bytes(memory), mesh)
+    measured = named(metrics)
+    groups = plan.groups(plan.cells(known, dimensions, x0, rounds=rounds, every=every))
+    facts = manifest.manifest(dimensions, groups, seeds, rounds, every) | {
+        "specification": manifest.specification(known, dimensions, x0, measured, every=every, paired=paired),
+        "states": states and store is not None,
+        "versions": versions(),
+        "commit": commit() if store is not None else None,
+    }
+    session = Session(groups, facts, mesh, measured, paired, store)
+    session.run(progress, limit, chunk)
+    dataset = manifest.assemble(session.facts, session.found()).sel(seed=seeds)
+    return dataset.assign_attrs(manifest.attributes(session.facts, dataset, session.seconds))
+
+
+def _seeds(seeds: int | Sequence[int]) -> list[int]:
+    if isinstance(seeds, int | np.integer):
+        checks.integer("seeds", seeds)
+        return list(range(seeds))
+    seeds = [int(seed) for seed in seeds]
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError(f"seeds is a number of seeds or a list of different ones; got {seeds}")
+    return seeds

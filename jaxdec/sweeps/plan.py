@@ -1,0 +1,163 @@
+"""What a sweep consists of: cells, and the groups of cells that share one compiled program."""
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import product
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import PyTree
+
+from jaxdec import checks
+from jaxdec._module import cast
+from jaxdec.describe import brief, replace
+from jaxdec.loop import catalogue, prepare
+from jaxdec.networks.stacking import alike
+from jaxdec.sweeps.axes import Axis, Objects, Target
+
+Index = tuple[int, ...]
+
+
+class Cell(NamedTuple):
+    """One configuration: what is run once per seed."""
+
+    name: str  # the same wherever it stands in the lists that were given
+    places: list[Index]  # along the axes; several where an axis does not concern its algorithm
+    experiment: tuple[Any, Any, Any, Any]  # algorithm, problem, network and x0, ready to run
+
+
+class Group(NamedTuple):
+    """Cells that differ in traced values alone: one program."""
+
+    cells: list[Cell]
+    structure: PyTree  # of an experiment; holds the static fields
+    columns: list[list[Any]]  # the values of each leaf: one where all cells share it, else one per cell
+
+    @property
+    def batched(self) -> tuple[bool, ...]:
+        """Which leaves differ among the cells."""
+        return tuple(len(column) > 1 for column in self.columns)
+
+    @property
+    def label(self) -> str:
+        """What the group is called while it runs."""
+        return type(self.cells[0].experiment[0]).__name__
+
+    def leaves(self, which: Sequence[int]) -> list[Any]:
+        """The leaves of some cells; one that differs has them on its leading axis."""
+        return [np.stack([column[i] for i in which]) if len(column) > 1 else column[0] for column in self.columns]
+
+
+def cells(known: Objects, dimensions: list[Axis], x0: Any, *, rounds: int, every: int) -> list[Cell]:
+    """Every configuration, checked: all errors of a sweep come before its first compilation."""
+    build = _Builder(known, x0, rounds, every)
+    places: dict[Any, list[Index]] = {}
+    for index in product(*(range(axis.size) for axis in dimensions)):
+        labels = {kind: next(iter(of_kind)) for kind, of_kind in known.items()}
+        labels |= {a.name: a.objects[i] for a, i in zip(dimensions, index, strict=True) if a.objects is not None}
+        settings: dict[str, dict[int, int]] = {kind: {} for kind in known}
+        missing = False
+        for k, (axis, i) in enumerate(zip(dimensions, index, strict=True)):
+            if axis.objects is not None:
+                continue
+            kinds = {t.kind for t in axis.positions[i] if labels[t.kind] in t.labels}
+            missing |= axis.given and not kinds
+            for kind in kinds:
+                settings[kind][k] = i
+        if not missing:
+            key = tuple((kind, labels[kind], tuple(settings[kind].items())) for kind in known)
+            places.setdefault(key, []).append(index)
+    names: Counter[str] = Counter()
+    found = []
+    for key, where in places.items():
+        name = " ".join(sorted(part for of_kind in key for part in _parts(of_kind, dimensions)))
+        names[name] += 1
+        if names[name] > 1:
+            name += f" #{names[name]}"
+        found.append(Cell(name, where, build(key, dimensions)))
+    return found
+
+
+def _settings(of_kind: Any, dimensions: list[Axis]) -> dict[Target, Any]:
+    kind, label, positions = of_kind
+    chosen = [item for k, i in positions for item in dimensions[k].positions[i].items()]
+    return {t: value for t, value in chosen if t.kind == kind and label in t.labels}
+
+
+def _parts(of_kind: Any, dimensions: list[Axis]) -> list[str]:
+    kind, label, _ = of_kind
+    prefix = "" if kind == "algorithm" else f"{kind}."
+    swept = [f"{prefix}{t.path}={brief(value)}" for t, value in _settings(of_kind, dimensions).items()]
+    return [f"{kind}={label}", *swept]
+
+
+class _Builder:
+    """Builds and checks experiments; a problem and a network that cells share are cast once, and stay shared."""
+
+    def __init__(self, known: Objects, x0: Any, rounds: int, every: int):
+        self.known, self.x0, self.horizon = known, x0, {"rounds": rounds, "every": every}
+        self.objects: dict[Any, Any] = {}
+        self.prepared: dict[Any, Any] = {}
+        self.casts: dict[Any, Any] = {}
+
+    def __call__(self, key: Any, dimensions: list[Axis]) -> tuple[Any, Any, Any, Any]:
+        algorithm, problem, network = (self._object(of_kind, dimensions) for of_kind in key)
+        pair = key[1:]
+        if pair not in self.prepared:
+            *_, start = prepare(algorithm, problem, network, self.x0, **self.horizon)
+            dtype = jax.eval_shape(problem.init, jax.random.key(0)).dtype if start is None else start.dtype
+            self.prepared[pair] = start, dtype
+        start, dtype = self.prepared[pair]
+        checks.algorithm(algorithm, network, problem, among=catalogue())
+        return cast(algorithm, dtype), self._cast(key[1], problem, dtype), self._cast(key[2], network, dtype), start
+
+    def _object(self, of_kind: Any, dimensions: list[Axis]) -> Any:
+        if of_kind not in self.objects:
+            kind, label, _ = of_kind
+            obj = self.known[kind][label]
+            for target, value in _settings(of_kind, dimensions).items():
+                obj = replace(obj, target.path, value)
+            self.objects[of_kind] = obj
+        return self.objects[of_kind]
+
+    def _cast(self, of_kind: Any, obj: Any, dtype: Any) -> Any:
+        if (of_kind, dtype) not in self.casts:
+            self.casts[of_kind, dtype] = cast(obj, dtype)
+        return self.casts[of_kind, dtype]
+
+
+def groups(cells: list[Cell]) -> list[Group]:
+    """The cells by program. Static fields are part of an object's tree structure, so equal structure is enough.
+
+    The order is that of the cells' names, so that nothing depends on the order in which they were given.
+    """
+    networks = alike([cell.experiment[2] for cell in cells])
+    by_program: dict[Any, list[tuple[Cell, list[Any]]]] = {}
+    for cell, network in sorted(zip(cells, networks, strict=True), key=lambda pair: pair[0].name):
+        algorithm, problem, _, x0 = cell.experiment
+        leaves, structure = jax.tree.flatten((algorithm, problem, network, x0))
+        shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
+        by_program.setdefault((structure, shapes), []).append((cell, leaves))
+    return [
+        Group(
+            [cell for cell, _ in members],
+            structure,
+            [_column(c) for c in zip(*(leaves for _, leaves in members), strict=True)],
+        )
+        for (structure, _), members in by_program.items()
+    ]
+
+
+def _column(column: Sequence[Any]) -> list[Any]:
+    """One value where all are equal, so that the program does with it once what it does."""
+    distinct = {id(leaf): leaf for leaf in column}
+    first, *others = distinct.values()
+    if all(_same(first, leaf) for leaf in others):
+        return [first]
+    arrays = {key: np.asarray(leaf) for key, leaf in distinct.items()}
+    return [arrays[id(leaf)] for leaf in column]
+
+
+def _same(a: jax.Array, b: jax.Array) -> bool:
+    return np.array_equal(a, b, equal_nan=np.issubdtype(a.dtype, np.inexact))

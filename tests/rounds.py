@@ -1,0 +1,29 @@
+"""Rounds made by hand, as the loop makes them."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxdec.loop import Keys
+from jaxdec.types import Round
+
+
+def keys(seed: int) -> Keys:
+    """The streams of a seed."""
+    return Keys(*jax.random.split(jax.random.key(seed), 5))
+
+
+def round_of(network: Any, n: int, t: Any = 0, *, key: Any = None, key_data: Any = None, dtype: Any = float) -> Round:
+    """Round t of a network without memory: its world is drawn with `key`, which is also that of the step."""
+    key = jax.random.key(0) if key is None else key
+    _, world = network.at(network.init(key), jnp.asarray(t), key)
+    return Round(n, jnp.dtype(dtype), jnp.asarray(t), key if key_data is None else key_data, key, **world._asdict())
+
+
+def present(network: Any, n: int, t: Any, key: Any) -> Any:
+    """Who takes part in round t, (n,)."""
+    _, world = network.at(network.init(key), t, key)
+    if world.clients is not None:
+        return jnp.zeros(n, bool).at[world.clients].set(True)
+    return jnp.ones(n, bool) if world.active is None else world.active

@@ -58,7 +58,7 @@ class D2:
         return State(x0, jnp.zeros_like(x0)), Cost()
 
     def step(self, problem, s, r):
-        g = problem.grad(s.x, problem.sample(r.key_data, r.t))
+        g = problem.grad(s.x, r.draw(problem))
         p = s.x - self.lr * (g + s.c)
         x = r.W @ p
         c = s.c + (p - x) / self.lr
@@ -101,7 +101,7 @@ class NIDS:
         return State(x0, jnp.zeros_like(x0)), Cost()
 
     def step(self, problem, s, r):
-        g = problem.grad(s.x, problem.sample(r.key_data, r.t))
+        g = problem.grad(s.x, r.draw(problem))
         p = s.x - self.lr * (g + s.c)
         x = (p + r.W @ p) / 2
         c = s.c + (p - x) / self.lr

@@ -53,7 +53,7 @@ class DecentLaM:
         return State(x0, jnp.zeros_like(x0)), Cost()
 
     def step(self, problem, s, r):
-        g = problem.grad(s.x, problem.sample(r.key_data, r.t)) + self.weight_decay * s.x
+        g = problem.grad(s.x, r.draw(problem)) + self.weight_decay * s.x
         d = (s.x - r.W @ (s.x - self.lr * g)) / self.lr
         m = self.momentum * s.m + d
         x = s.x - self.lr * m

@@ -48,7 +48,7 @@ class DSGD:
         return State(x0), Cost()
 
     def step(self, problem, s, r):
-        g = problem.grad(s.x, problem.sample(r.key_data, r.t))
+        g = problem.grad(s.x, r.draw(problem))
         x = r.W @ (s.x - self.lr * g) if self.form == "atc" else r.W @ s.x - self.lr * g
         return State(x), Cost(grads=problem.batch_size, vectors=1)
 
@@ -88,7 +88,7 @@ class LocalDSGD:
 
     def step(self, problem, s, r):
         def local(k, x):
-            return x - self.lr * problem.grad(x, problem.sample(r.key_data, r.t * self.local_steps + k))
+            return x - self.lr * problem.grad(x, r.draw(problem, k, self.local_steps))
 
         x = jax.lax.fori_loop(0, self.local_steps, local, s.x)
         return State(r.W @ x), Cost(grads=self.local_steps * problem.batch_size, vectors=1)

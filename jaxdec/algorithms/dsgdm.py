@@ -53,7 +53,7 @@ class DSGDm:
         return State(x0, jnp.zeros_like(x0)), Cost()
 
     def step(self, problem, s, r):
-        g = problem.grad(s.x, problem.sample(r.key_data, r.t))
+        g = problem.grad(s.x, r.draw(problem))
         u = self.momentum * s.u + g + self.weight_decay * s.x
         x = r.W @ (s.x - self.lr * u)
         return State(x, u), Cost(grads=problem.batch_size, vectors=1)

@@ -49,7 +49,7 @@ class EXTRA:
         return State(x0, jnp.zeros_like(x0)), Cost()
 
     def step(self, problem, s, r):
-        g = problem.grad(s.x, problem.sample(r.key_data, r.t))
+        g = problem.grad(s.x, r.draw(problem))
         mixed = r.W @ s.x
         x = mixed - self.lr * (g + s.c)
         c = s.c + (s.x - mixed) / self.lr / 2

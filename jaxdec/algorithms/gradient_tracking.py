@@ -55,11 +55,11 @@ class GradientTracking:
         checks.choice("GradientTracking.form", self.form, ("cta", "semi-atc", "atc"))
 
     def init(self, problem, x0, r):
-        g = problem.grad(x0, problem.sample(r.key_data, 0))
+        g = problem.grad(x0, r.draw(problem))
         return State(x0, g, g), Cost(grads=problem.batch_size)
 
     def step(self, problem, s, r):
         x = r.W @ s.x - self.lr * s.y if self.form == "cta" else r.W @ (s.x - self.lr * s.y)
-        g = problem.grad(x, problem.sample(r.key_data, r.t + 1))
+        g = problem.grad(x, r.draw(problem, 1))
         y = r.W @ (s.y + g - s.g) if self.form == "atc" else r.W @ s.y + g - s.g
         return State(x, y, g), Cost(grads=problem.batch_size, vectors=2)

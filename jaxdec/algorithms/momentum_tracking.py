@@ -60,12 +60,12 @@ class MomentumTracking:
     def init(self, problem, x0, r):
         if self.start == "zero":
             return State(x0, jnp.zeros_like(x0), jnp.zeros_like(x0)), Cost()
-        g = problem.grad(x0, problem.sample(r.key_data, 0))
+        g = problem.grad(x0, r.draw(problem))
         u = (g - jnp.mean(g, axis=0)) / (1 - self.momentum)
         return State(x0, u, u), Cost(vectors=1)
 
     def step(self, problem, s, r):
-        g = problem.grad(s.x, problem.sample(r.key_data, r.t))
+        g = problem.grad(s.x, r.draw(problem))
         u = self.momentum * s.u + g + self.weight_decay * s.x
         x = r.W @ s.x - self.lr * (u - s.c)
         c = r.W @ (s.c - u) + u

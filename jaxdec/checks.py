@@ -85,7 +85,8 @@ def algorithm(algorithm: Any, network: Any, problem: Any = None, *, among: Itera
 
 def fitting(network: Any, among: Iterable[type]) -> list[str]:
     """The names of those classes whose laws a network has."""
-    return sorted(kind.__name__ for kind in among if facts(kind).requires <= network.provides)
+    fits = lambda kind: hasattr(kind, "requires") and facts(kind).requires <= network.provides  # a part has none
+    return sorted(kind.__name__ for kind in among if fits(kind))
 
 
 def _misfit(name: str, needs: Facts, broken: frozenset[str], network: Any, among: Iterable[type]) -> str:

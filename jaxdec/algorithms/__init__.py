@@ -26,7 +26,7 @@ from jaxdec.algorithms.push_diging import PushDIGing
 from jaxdec.algorithms.push_sum import PushSumGossip, StochasticGradientPush
 from jaxdec.algorithms.qg_dsgdm import QGDSGDm
 from jaxdec.algorithms.quantized_push_sum import DirectlyQuantizedPushSum, QuantizedPushSum, QuantizedPushSumGossip
-from jaxdec.algorithms.savic import SAVIC
+from jaxdec.algorithms.savic import SAVIC, HeavyBall, LocalSAVIC
 from jaxdec.algorithms.scaffold import SCAFFOLD
 
 __all__ = [
@@ -60,7 +60,9 @@ __all__ = [
     "Ghost",
     "GradientTracking",
     "GradientTrackingHB",
+    "HeavyBall",
     "LocalDSGD",
+    "LocalSAVIC",
     "LocalSGD",
     "MomentumTracking",
     "PeriodicalGT",

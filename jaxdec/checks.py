@@ -83,9 +83,9 @@ def algorithm(algorithm: Any, network: Any, problem: Any = None, *, among: Itera
     return broken
 
 
-def fitting(network: Any, among: Iterable[type]) -> list[str]:
-    """The names of those classes whose laws a network has."""
-    fits = lambda kind: hasattr(kind, "requires") and facts(kind).requires <= network.provides  # a part has none
+def fitting(provides: frozenset[str], among: Iterable[type]) -> list[str]:
+    """The names of those classes that need no other laws than these; a part of a method says nothing of laws."""
+    fits = lambda kind: hasattr(kind, "requires") and facts(kind).requires <= provides
     return sorted(kind.__name__ for kind in among if fits(kind))
 
 
@@ -102,9 +102,19 @@ def _misfit(name: str, needs: Facts, broken: frozenset[str], network: Any, among
         laws = " and ".join(f"{LAWS[law].needed} ({LAWS[law].meaning})" for law in sorted(broken))
         said = f"{name} needs {laws}; this network's is {found}{violation(network)}"
     hints = [HINTS[law] for law in sorted(broken) if law in HINTS]
-    others = fitting(network, among)
-    hints.append(f"What fits this network: {', '.join(others)}" if others else "No algorithm here fits this network")
+    kinds = list(among)
+    others = fitting(network.provides, kinds)
+    hints.append(f"This network is for {', '.join(others)}" if others else "No algorithm here is for this network")
+    if not network.provides & {"doubly stochastic", "server", "push-pull"}:
+        pushed, pulled = (fitting(DIRECTED | {law}, kinds) for law in ("column stochastic", "push-pull"))
+        hints.append(
+            f"On a directed graph {', '.join(pulled)} runs with networks.push_pull(graph), and "
+            f'networks.static(graph, weights="column_stochastic") is for {", ".join(pushed)}'
+        )
     return ". ".join([said, *hints])
+
+
+DIRECTED = frozenset({"fixed", "reliable", "arcs"})  # what any graph with weights that do not change has
 
 
 HINTS = {

@@ -1,5 +1,6 @@
 """Local methods at a server: against loops over clients, what they reduce to, and who is absent."""
 
+import dataclasses
 from functools import partial
 
 import jax
@@ -225,11 +226,12 @@ each = pytest.mark.parametrize("algorithm", PARTIAL.values(), ids=PARTIAL)
 @each
 def test_a_cohort_equals_the_mask_of_its_members_and_the_absent_neither_count_nor_change(algorithm):
     network = NETWORKS["cohort"]
+    active = np.asarray(rounds.present(network, N, 0, jax.random.key(3)))
 
     @jax.jit
     def both(x0, key, poison):
         r = round_of(network, N, 1, key=key, key_data=KEYS.data)
-        masked = r._replace(W=Mean(N, active), p=jnp.asarray(0.4), clients=None)
+        masked = dataclasses.replace(r, W=Mean(N, active), active=active, p=jnp.asarray(0.4), clients=None)
         state, _ = algorithm.init(PROBLEM, x0, r)
         state = jax.tree.map(lambda a: a + 0.1 * jnp.arange(a.shape[0])[:, None] if a.ndim == 2 else a, state)
         cohort, one = algorithm.step(PROBLEM, state, r)
@@ -239,7 +241,6 @@ def test_a_cohort_equals_the_mask_of_its_members_and_the_absent_neither_count_no
 
     before, cohort, masked, cost, masked_cost = both(jnp.tile(X0, (N, 1)), jax.random.key(3), jnp.inf)
     jax.tree.map(partial(np.testing.assert_allclose, rtol=0, atol=1e-12), cohort, masked)
-    active = np.asarray(rounds.present(network, N, 0, jax.random.key(3)))
     moved = [
         np.any(np.asarray(new != old), axis=1)
         for old, new in zip(jax.tree.leaves(before), jax.tree.leaves(cohort), strict=True)

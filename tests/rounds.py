@@ -1,12 +1,18 @@
 """Rounds made by hand, as the loop makes them."""
 
 from typing import Any
+from zlib import crc32
 
 import jax
 import jax.numpy as jnp
 
 from jaxdec.loop import Keys
 from jaxdec.types import Round
+
+
+def fold(key: Any, name: str) -> Any:
+    """The key of a round for a purpose, as `Round.fold` makes it."""
+    return jax.random.fold_in(key, crc32(name.encode()))
 
 
 def keys(seed: int) -> Keys:

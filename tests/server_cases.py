@@ -51,7 +51,7 @@ def models(method: Any, network: Any = EVERYBODY) -> np.ndarray:
 def keys_of(t: int):
     """The keys of round t, as `run` makes them: the network's, and those of the messages up and down."""
     network, step = jax.random.split(jax.random.fold_in(KEYS.rounds, t))
-    return network, *jax.random.split(step)
+    return network, rounds.fold(step, "up"), rounds.fold(step, "down")
 
 
 @cache

@@ -71,7 +71,6 @@ class FiniteSum(Problem):
     minimum: Float[Array, ""] | None = None  # its value there
     augment: Any = None  # of the inputs of minibatches; what of it is not random, also of all others
     nodes: Int[Array, " n"] | None = None  # which nodes of the whole these are; None means all
-    total: int | None = static(default=None)  # how many nodes the whole has; None means n
     minibatch: int | None = static(default=None)
     sampling: Sampling = static(default="replacement")
 
@@ -108,11 +107,10 @@ class FiniteSum(Problem):
         """Minibatch number i: positions (n, b) in the nodes' rows, with keys (n,) where the loss itself is random."""
         if self.minibatch is None:
             return None
-        total = self.total or self.n
-        positions = sampling.positions(self.sampling, key_data, i, self.nodes, total, self.counts, self.minibatch)
+        nodes = jnp.arange(self.n) if self.nodes is None else self.nodes
+        positions = sampling.positions(self.sampling, key_data, i, nodes, self.counts, self.minibatch)
         if not self.random:
             return positions
-        nodes = jnp.arange(self.n) if self.nodes is None else self.nodes
         return positions, sampling.node_keys(key_data, i, nodes)
 
     def loss(self, x, batch=None):
@@ -138,14 +136,8 @@ class FiniteSum(Problem):
         return {f"test_{k}": v for k, v in self.model.scores(x, inputs, self.test_targets).items()}
 
     def take(self, clients):
-        nodes = jnp.arange(self.n) if self.nodes is None else self.nodes
-        return dataclasses.replace(
-            self,
-            indices=self.indices[clients],
-            counts=self.counts[clients],
-            nodes=nodes[clients],
-            total=self.total or self.n,
-        )
+        nodes = clients if self.nodes is None else self.nodes[clients]
+        return dataclasses.replace(self, indices=self.indices[clients], counts=self.counts[clients], nodes=nodes)
 
     def with_partition(self, partition: Partition) -> "FiniteSum":
         """The same problem on the same data, split otherwise; its minimizer is unknown again.
@@ -158,7 +150,7 @@ class FiniteSum(Problem):
         """
         _reaches(partition, len(self.targets), "the problem")
         tables = {"indices": jnp.asarray(partition.indices), "counts": jnp.asarray(partition.counts)}
-        return dataclasses.replace(self, **tables, nodes=None, total=None, minimizer=None, minimum=None)
+        return dataclasses.replace(self, **tables, nodes=None, minimizer=None, minimum=None)
 
     def _gather(self, batch, dtype):
         """Inputs (n, b, ...), targets (n, b), weights (n, b) and the model's keys (n,), or None, of a batch."""

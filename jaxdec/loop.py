@@ -1,21 +1,22 @@
 """`run` and `simulate`: the only time loop. An outer scan over records, an inner scan over rounds."""
 
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import xarray as xr
 from jaxtyping import Array, ArrayLike, PyTree
 
 from jaxdec import algorithms as _algorithms
 from jaxdec import checks
 from jaxdec._module import Constant, at_round, cast
 from jaxdec.metrics import DEFAULT, Measures, measure, named
+from jaxdec.results.result import Asked, Result
 from jaxdec.types import Cost, Metric, Round, World, frozen
 
 
@@ -120,7 +121,7 @@ def run(
     metrics: Iterable[Metric] | Mapping[str, Metric] = DEFAULT,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int | None = None,
-) -> "Result":
+) -> Result:
     """Run one experiment, recording at rounds 0, every, 2 every, ..., rounds.
 
     Args:
@@ -150,11 +151,17 @@ def run(
     given = algorithm, problem, network, x0
     parts = prepare(*given, rounds=rounds, every=every)
     recorded = {"every": every, "metrics": named(metrics)}
+    seconds = [0.0, 0.0]  # of compiling and of running
 
     def piece(t: int, more: int, so_far: Any = None) -> tuple[Any, dict[str, Any], Cost]:
         """`more` rounds from round t on, where the state is that of so_far."""
         since = None if so_far is None else (jnp.asarray(t), so_far[0])
+        began = time.perf_counter()
         trace = _compiled(*parts, jax.random.key(seed), since, rounds=more, **recorded)
+        called = time.perf_counter()  # a call returns when it is compiled, and before it has run
+        jax.block_until_ready(trace)
+        for k, taken in enumerate((called - began, time.perf_counter() - called)):
+            seconds[k] += taken
         past = None if so_far is None else (t, so_far[2])
         return trace.carry, trace.metrics, total_cost(trace, more, every, parts[1].d, past)
 
@@ -172,24 +179,8 @@ def run(
         about |= {"x64": bool(jnp.result_type(float) == jnp.float64)}
         horizon = {"rounds": rounds, "every": every, "stretch": stretch}
         carry, records, cost = run_in_stretches(piece, like, checkpoint, about, **horizon)
-    return Result(carry.state, records, cost, np.arange(0, rounds + 1, every))
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class Result:
-    """One experiment."""
-
-    state: Any  # the last state; state.x is the nodes' estimate, (n, d), or (1, d) for a server's model
-    metrics: dict[str, Any]  # (records,) each
-    cost: Cost  # (records,) each, cumulative: everything spent up to that record
-    rounds: np.ndarray  # (records,) the recorded rounds
-
-    def to_xarray(self) -> xr.Dataset:
-        """The metrics over the dimension `round`, with what was spent as further coordinates."""
-        variables = {name: ("round", np.asarray(v)) for name, v in self.metrics.items()}
-        spent = {name: ("round", v) for name, v in self.cost._asdict().items()}
-        return xr.Dataset(variables, {"round": self.rounds, **spent})
+    asked = Asked(*given, seed, every, {m.name: m.metric for m in named(metrics)}, *seconds)
+    return Result(carry.state, records, cost, np.arange(0, rounds + 1, every), asked.attributes)
 
 
 def prepare(algorithm, problem, network, x0, *, rounds, every, strict=True):
@@ -207,7 +198,7 @@ def prepare(algorithm, problem, network, x0, *, rounds, every, strict=True):
 
 def catalogue() -> Iterator[type]:
     """All classes of `jaxdec.algorithms`, for errors that say which of them would fit."""
-    return (kind for kind in map(_algorithms.__dict__.get, _algorithms.__all__) if isinstance(kind, type))
+    return (kind for name in _algorithms.__all__ if isinstance(kind := getattr(_algorithms, name), type))
 
 
 def _opaque(values: Any) -> Any:

@@ -1,0 +1,20 @@
+from . import augment
+from .base import Problem
+from .finite_sums import FiniteSum, finite_sum, solve
+from .linear import least_squares, logistic, softmax
+from .networks import neural
+from .quadratics import Quadratic, quadratic
+
+__all__ = [
+    "FiniteSum",
+    "Problem",
+    "Quadratic",
+    "augment",
+    "finite_sum",
+    "least_squares",
+    "logistic",
+    "neural",
+    "quadratic",
+    "softmax",
+    "solve",
+]

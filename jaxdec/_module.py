@@ -113,8 +113,9 @@ LONG = 6  # entries of a tuple that are shown
 def _short(value: Any) -> wl.AbstractDoc | None:
     """How values are shown where the library shows more; None leaves a value to it."""
     show = lambda v: wl.pdoc(v, custom=_short)
-    if isinstance(value, jax.Array | np.ndarray | np.generic):
-        if value.ndim == 0 and not isinstance(value, jax.core.Tracer) and value.dtype.kind in "biuf":
+    if isinstance(value, jax.Array | np.ndarray | np.generic | jax.ShapeDtypeStruct):
+        told = not isinstance(value, jax.core.Tracer | jax.ShapeDtypeStruct)
+        if value.ndim == 0 and told and value.dtype.kind in "biuf":
             return wl.TextDoc(f"{value.item():.6g}" if value.dtype.kind == "f" else str(value.item()))
         return wl.array_summary(value.shape, str(value.dtype), None)
     if isinstance(value, Constant):

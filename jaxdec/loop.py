@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, PyTree
 
 from jaxdec import algorithms as _algorithms
-from jaxdec import checks
+from jaxdec import checks, returned
 from jaxdec._module import Constant, at_round, cast
 from jaxdec.metrics import DEFAULT, Measures, measure, named
 from jaxdec.results.result import Asked, Result
@@ -56,6 +56,8 @@ def simulate(algorithm, problem, network, x0, key, since=None, *, rounds: int, e
     of such a method are scaled by who takes part (gradients) and by what is sent (vectors and bits).
     """
     keys = Keys(*jax.random.split(key, 5))
+    checks.sizes("problem", problem)
+    checks.sizes("network", network)
     if x0 is None:
         x0 = jnp.broadcast_to(problem.init(keys.x0), (problem.n, problem.d))
     freezes = checks.facts(algorithm).absent == "frozen"
@@ -63,14 +65,15 @@ def simulate(algorithm, problem, network, x0, key, since=None, *, rounds: int, e
 
     def at(memory, t) -> tuple[PyTree, World, Any, Round]:
         key_network, key_step = jax.random.split(jax.random.fold_in(keys.rounds, t))
-        memory, world = network.at(memory, t, key_network)
+        memory, world = returned.world(network, network.at(memory, t, key_network))
         r = Round(problem.n, x0.dtype, t, keys.data, key_step, **world._asdict())
         return memory, world, at_round(algorithm, t, x0.dtype), r
 
     def step(carry, t):
         carry, _ = carry
         memory, world, now, r = at(carry.memory, t)
-        state, cost = now.step(problem, carry.state, r)
+        state, cost = returned.outcome(now, "step", now.step(problem, carry.state, r))
+        state = returned.carried(now, carry.state, state)
         if freezes and not r.everybody:
             state = frozen(world.active, carry.state, state)
         if freezes:
@@ -90,7 +93,8 @@ def simulate(algorithm, problem, network, x0, key, since=None, *, rounds: int, e
         return Trace(carry, records, _opaque(Cost()), spent)
     memory = network.init(keys.network)
     _, world, now, r = at(memory, jnp.asarray(0))
-    state, start = now.init(problem, x0, replace(r, key=keys.init))
+    state, start = returned.outcome(now, "init", now.init(problem, x0, replace(r, key=keys.init)))
+    state = returned.started(now, state, x0, problem.n if freezes and not r.everybody else None)
     first = measure(metrics, problem, state, world._replace(W=None))
     carry, (later, spent) = jax.lax.scan(window, Carry(memory, state), jnp.arange(0, rounds, every))
     records = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first, later)
@@ -186,6 +190,8 @@ def run(
 def prepare(algorithm, problem, network, x0, *, rounds, every, strict=True):
     """Check that the parts fit together, and give all numbers the dtype of the iterates."""
     checks.horizon(rounds, every)
+    for kind, given in (("algorithm", algorithm), ("problem", problem), ("network", network)):
+        checks.part(kind, given)
     checks.parts(problem, network)
     checks.algorithm(algorithm, network, problem, among=catalogue(), strict=strict)
     if x0 is None:
@@ -194,6 +200,11 @@ def prepare(algorithm, problem, network, x0, *, rounds, every, strict=True):
         x0 = checks.start(x0, problem)
         dtype = x0.dtype
     return cast(algorithm, dtype), cast(problem, dtype), cast(network, dtype), x0
+
+
+def rehearse(algorithm: Any, problem: Any, network: Any, x0: Any) -> None:
+    """Trace one round of what `prepare` returned, without compiling it: errors come before anything has taken time."""
+    _compiled.eval_shape(algorithm, problem, network, x0, jax.random.key(0), rounds=1, every=1, metrics=())
 
 
 def catalogue() -> Iterator[type]:

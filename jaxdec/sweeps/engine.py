@@ -10,6 +10,7 @@ from jaxtyping import ArrayLike
 
 from jaxdec import checks
 from jaxdec.describe import commit, versions
+from jaxdec.loop import rehearse
 from jaxdec.metrics import DEFAULT, named
 from jaxdec.sweeps import axes, manifest, plan
 from jaxdec.sweeps import devices as _devices
@@ -101,7 +102,11 @@ def sweep(
     Frozen({'algorithm': 2, 'lr': 2, 'seed': 3, 'round': 11})
     """
     given = algorithms, problems, networks
-    dimensions, known = axes.axes(*given, over), axes.objects(*given)
+    known = axes.objects(*given)
+    for kind, of_kind in known.items():
+        for value in of_kind.values():
+            checks.part(kind, value)
+    dimensions = axes.axes(*given, over)
     seeds = _seeds(seeds)
     checks.horizon(rounds, every)
     if chunk is not None:
@@ -110,6 +115,8 @@ def sweep(
     limit = None if memory is None else _devices.per_device(_devices.parse_bytes(memory), mesh)
     measured = named(metrics)
     groups = plan.groups(plan.cells(known, dimensions, x0, rounds=rounds, every=every))
+    for group in groups:
+        rehearse(*group.cells[0].experiment)
     facts = manifest.manifest(dimensions, groups, seeds, rounds, every) | {
         "specification": manifest.specification(known, dimensions, x0, measured, every=every, paired=paired),
         "states": states and store is not None,

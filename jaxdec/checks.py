@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdec._module import step_sizes
-from jaxdec.types import LAWS, STRUCTURAL
+from jaxdec.types import LAWS, STRUCTURAL, Cost
 
 
 class Facts(NamedTuple):
@@ -161,10 +161,10 @@ def horizon(rounds: int, every: int) -> None:
         )
 
 
-def checkpoints(path: Any, stretch: int | None, rounds: int, every: int) -> int:
-    """How many rounds from one checkpoint to the next."""
+def checkpoints(path: Any, stretch: int | None, every: int) -> int | None:
+    """How many rounds from one checkpoint to the next, or None where that is to be chosen."""
     if stretch is None:
-        return every * max(1, -(-rounds // (10 * every)))
+        return None
     if path is None:
         raise ValueError(f"checkpoint_every={stretch} says when to save, and checkpoint not where; give a directory")
     integer("checkpoint_every", stretch)
@@ -173,6 +173,33 @@ def checkpoints(path: Any, stretch: int | None, rounds: int, every: int) -> int:
             f"checkpoint_every={stretch} is not a multiple of every={every}; take {every * (stretch // every + 1)}"
         )
     return stretch
+
+
+NUMBERS = ("bool", *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)))
+NUMBERS += ("float16", "float32", "float64")  # the dtypes of metrics, in results and on disk
+TAKEN = (*("algorithm", "problem", "network", "seed", "round", "node", "config", "done"), *Cost._fields)
+
+
+def measured(found: Mapping[str, Any], n: int) -> None:
+    """Refuse metrics, by their shapes and dtypes at one record, that results cannot have."""
+    free(found)
+    for name, of in found.items():
+        if of.shape not in ((), (n,)):
+            raise ValueError(
+                f"the metric {name!r} gives an array of shape {of.shape}; a metric gives a number, or (n,) = ({n},) "
+                "with one for each node, or a dict of such. Give a norm or a mean of it, or each part a name"
+            )
+        if of.dtype.name not in NUMBERS:
+            raise ValueError(f"the metric {name!r} is of dtype {of.dtype}; give real numbers, of {', '.join(NUMBERS)}")
+
+
+def free(names: Iterable[str], taken: Iterable[str] = ()) -> None:
+    """Refuse metrics that are called as something else in the results is, which has the names `taken` and others."""
+    if clash := sorted(set(names) & {*TAKEN, *taken}):
+        raise ValueError(
+            f"a metric cannot be called {', '.join(map(repr, clash))}, which is the name of a dimension or a "
+            f"coordinate of the results; give a mapping of other names to the functions"
+        )
 
 
 def positive(name: str, value: Any) -> None:

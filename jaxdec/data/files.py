@@ -104,7 +104,8 @@ def download(remote: Remote, path: Path) -> Path:
         OSError: if no address has the file, or it cannot be written.
         ValueError: if the bytes have another checksum.
     """
-    fetch = pooch.HTTPDownloader(progressbar=True, timeout=TIMEOUT, chunk_size=1 << 16)
+    # Any: the signature of pooch's own downloaders is not the one that retrieve asks for
+    fetch: Any = pooch.HTTPDownloader(progressbar=True, timeout=TIMEOUT, chunk_size=1 << 16)
     failures = []
     for url in remote.urls:
         try:

@@ -1,11 +1,11 @@
 """Laws of the house, read from its sources: who may import whom, and who may ask what an object has."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
@@ -46,14 +46,26 @@ class Import(NamedTuple):
     nested: bool  # whether it stands anywhere but at the top level of its module
 
 
+class Source(NamedTuple):
+    module: str  # its dotted name
+    path: Path
+    tree: ast.Module
+
+
 @cache
-def modules() -> dict[str, tuple[Path, ast.Module]]:
-    """All modules by their dotted names."""
-    found = {}
-    for path in sorted((ROOT / "jaxdec").rglob("*.py")):
-        name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-        found[name] = path, ast.parse(path.read_text(), str(path))
-    return found
+def sources() -> tuple[Source, ...]:
+    """All modules; a stub says what a package loads lazily, and belongs to it."""
+    found = []
+    for path in sorted((ROOT / "jaxdec").rglob("*.py*")):
+        if path.suffix in (".py", ".pyi"):
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+            found.append(Source(name, path, ast.parse(path.read_text(), str(path))))
+    return tuple(found)
+
+
+@cache
+def modules() -> frozenset[str]:
+    return frozenset(source.module for source in sources())
 
 
 def wing(module: str) -> str:
@@ -61,14 +73,14 @@ def wing(module: str) -> str:
     return module.partition(".")[2].partition(".")[0]
 
 
-def imported(name: str, path: Path, node: ast.stmt, known: Any) -> Iterator[str]:
+def imported(name: str, path: Path, node: ast.stmt, known: Container[str]) -> Iterator[str]:
     """The modules of jaxdec that a statement of the module `name` imports."""
     if isinstance(node, ast.Import):
         yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "jaxdec")
     elif isinstance(node, ast.ImportFrom):
         base = node.module or ""
         if node.level:
-            above = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+            above = name.split(".") if path.stem == "__init__" else name.split(".")[:-1]
             base = ".".join([*above[: len(above) - node.level + 1], *base.split(".")]).rstrip(".")
         if base.split(".")[0] == "jaxdec":
             yield from (sub if (sub := f"{base}.{alias.name}") in known else base for alias in node.names)
@@ -77,7 +89,7 @@ def imported(name: str, path: Path, node: ast.stmt, known: Any) -> Iterator[str]
 @cache
 def imports() -> tuple[Import, ...]:
     found = []
-    for name, (path, tree) in modules().items():
+    for name, path, tree in sources():
         for node in ast.walk(tree):
             targets = imported(name, path, node, modules()) if isinstance(node, ast.stmt) else ()
             found += [Import(name, target, node.lineno, node not in tree.body) for target in targets]
@@ -123,7 +135,7 @@ def test_imports_of_our_own_stand_at_the_top():
     assert not hidden, show(hidden)
     by_name = [
         f"{name}:{node.lineno}"
-        for name, (_, tree) in modules().items()
+        for name, _, tree in sources()
         for node in ast.walk(tree)
         if isinstance(node, ast.Call)
         and ast.unparse(node.func).split(".")[-1] in ("import_module", "__import__")
@@ -146,7 +158,7 @@ class Asked(NamedTuple):
 def questions() -> tuple[Asked, ...]:
     """All uses of getattr and hasattr, but for an object's own fields by their names, and tests of a NamedTuple."""
     found = []
-    for path, tree in modules().values():
+    for _, path, tree in sources():
         file = path.relative_to(ROOT / "jaxdec").as_posix()
         calls = {id(node.func): node for node in ast.walk(tree) if isinstance(node, ast.Call)}
         for node in ast.walk(tree):

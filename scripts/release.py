@@ -3,6 +3,7 @@
 Uploads nothing: `twine upload dist/*` does, once this has passed. Needs the extra `release`.
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -63,7 +64,10 @@ def shell(*command: str | Path, cwd: Path = ROOT) -> str:
         SystemExit: if it fails, with all that it has printed.
     """
     print("$", *command, flush=True)
-    done = subprocess.run([*map(str, command)], cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    outside = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}  # or the checkout is imported
+    done = subprocess.run(
+        [*map(str, command)], cwd=cwd, env=outside, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
     if done.returncode:
         sys.exit(f"{done.stdout}\nfailed with status {done.returncode}")
     return done.stdout

@@ -18,7 +18,7 @@ def static(*, default: Any = dataclasses.MISSING) -> Any:
 
 
 def step_size(*, default: Any = dataclasses.MISSING) -> Any:
-    """A traced field that is a positive number or a schedule: a pytree called with the round t."""
+    """A traced field that is a positive number or a schedule: a function of the round t, a `Partial` to be swept."""
     return dataclasses.field(default=default, metadata={"step_size": True})
 
 

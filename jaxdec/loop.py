@@ -196,7 +196,7 @@ def prepare(algorithm, problem, network, x0, *, rounds, every, strict=True):
     """Check that the parts fit together, and give all numbers the dtype of the iterates."""
     checks.horizon(rounds, every)
     checks.parts(problem, network)
-    checks.algorithm(algorithm, network, problem, among=catalogue(), strict=strict)
+    checks.algorithm(algorithm, network, problem, among=catalogue(), strict=strict, rounds=rounds)
     if x0 is None:
         dtype = jax.eval_shape(problem.init, jax.random.key(0)).dtype
     else:

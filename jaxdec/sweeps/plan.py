@@ -109,7 +109,7 @@ class _Builder:
             dtype = jax.eval_shape(problem.init, jax.random.key(0)).dtype if start is None else start.dtype
             self.prepared[pair] = start, dtype
         start, dtype = self.prepared[pair]
-        checks.algorithm(algorithm, network, problem, among=catalogue())
+        checks.algorithm(algorithm, network, problem, among=catalogue(), rounds=self.horizon["rounds"])
         return cast(algorithm, dtype), self._cast(key[1], problem, dtype), self._cast(key[2], network, dtype), start
 
     def _object(self, of_kind: Any, dimensions: list[Axis]) -> Any:

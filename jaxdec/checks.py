@@ -44,7 +44,15 @@ def parts(problem: Any, network: Any) -> None:
         )
 
 
-def algorithm(algorithm: Any, network: Any, problem: Any = None, *, among: Iterable[type] = (), strict: bool = True):
+def algorithm(
+    algorithm: Any,
+    network: Any,
+    problem: Any = None,
+    *,
+    among: Iterable[type] = (),
+    strict: bool = True,
+    rounds: int | None = None,
+):
     """Refuse an algorithm that is wrong in itself, or whose network it is not; let it warn about the problem.
 
     Args:
@@ -53,6 +61,7 @@ def algorithm(algorithm: Any, network: Any, problem: Any = None, *, among: Itera
         problem: what is to be minimized.
         among: the classes among which those that fit the network are looked for.
         strict: whether a law that does not hold is an error; if not, it is a warning.
+        rounds: how many it is to be run for, at the first and last of which schedules are looked at.
 
     Returns:
         The laws that do not hold.
@@ -65,7 +74,7 @@ def algorithm(algorithm: Any, network: Any, problem: Any = None, *, among: Itera
     if hasattr(algorithm, "check"):
         algorithm.check()
     for field, value in step_sizes(algorithm):
-        positive(f"{name}.{field}", value)
+        positive(f"{name}.{field}", value, rounds)
     needs = facts(algorithm)
     broken = needs.requires - network.provides
     if broken and (strict or broken & STRUCTURAL):
@@ -202,13 +211,24 @@ def free(names: Iterable[str], taken: Iterable[str] = ()) -> None:
         )
 
 
-def positive(name: str, value: Any) -> None:
-    """Refuse a step size that is neither a schedule nor positive and finite."""
+def positive(name: str, value: Any, rounds: int | None = None) -> None:
+    """Refuse a step size that is neither positive and finite nor a schedule, which may also be zero."""
     if callable(value):
+        for t in () if rounds is None else dict.fromkeys((0, rounds - 1)):
+            _scheduled(name, np.asarray(value(jnp.asarray(t))), t)
         return
     value = np.asarray(value)
     if not (np.issubdtype(value.dtype, np.number) and np.all(np.isfinite(value)) and np.all(value > 0)):
         raise ValueError(f"{name} is a step size, which is positive and finite; got {value}")
+
+
+def _scheduled(name: str, lr: np.ndarray, t: int) -> None:
+    if lr.shape != () or not np.issubdtype(lr.dtype, np.number):
+        raise ValueError(
+            f"{name} is a function of the round that returns a number; at round {t} it returns {lr.dtype}{[*lr.shape]}"
+        )
+    if not (np.isfinite(lr) and lr >= 0):
+        raise ValueError(f"{name} is a schedule of step sizes, finite and not negative; at round {t} it is {lr}")
 
 
 def start(x0: Any, problem: Any):

@@ -279,7 +279,7 @@ def check(algorithm, problem, network, *, rounds, every, strict=True) -> frozens
     """Check that the parts fit together; the laws that do not hold, where that is no error."""
     checks.horizon(rounds, every)
     checks.parts(problem, network)
-    return checks.algorithm(algorithm, network, problem, among=catalogue(), strict=strict)
+    return checks.algorithm(algorithm, network, problem, among=catalogue(), strict=strict, rounds=rounds)
 
 
 def ready(algorithm, problem, network, x0):

@@ -172,15 +172,9 @@ def _not_covered(problem: Any, network: Any, algorithm: MCM) -> list[str]:
         "momentum": bool(np.any(np.asarray(algorithm.momentum) != 0)),
         "absent clients": "reliable" not in network.provides,
         "a sent model without memory": not algorithm.down_memory,
-        "a problem that is not convex": not _convex(problem),
+        "a problem that is not convex, or not known to be": problem.convex is not True,
     }
     return [what for what, there in found.items() if there]
-
-
-def _convex(problem: Any) -> bool:
-    """Whether the problem is convex, or may be."""
-    model, nonconvex = type(getattr(problem, "model", None)).__name__, getattr(problem, "nonconvex", None)
-    return float(problem.mu or 0) >= 0 and float(nonconvex or 0) == 0 and model != "Neural"
 
 
 class RandState(NamedTuple):

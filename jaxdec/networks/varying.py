@@ -27,7 +27,7 @@ class Varying:
     """
 
     pool: Any  # one operator whose arrays have the members on their leading axis
-    provides: frozenset[str] = static()  # what holds of every member
+    provides: frozenset[str] = static(repr=False)  # what holds of every member
     order: Literal["periodic", "random"] = static(default="periodic")
 
     @property

@@ -5,7 +5,7 @@ import difflib
 import inspect
 import operator
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -248,8 +248,9 @@ def algorithm(
 
 
 def fitting(provides: frozenset[str], among: Iterable[type]) -> list[str]:
-    """The names of those classes that need no other laws than these."""
-    return sorted(kind.__name__ for kind in among if facts(kind).requires <= provides)
+    """The names of those classes that need no other laws than these; a part of a method says nothing of laws."""
+    fits = lambda kind: hasattr(kind, "requires") and facts(kind).requires <= provides
+    return sorted(kind.__name__ for kind in among if fits(kind))
 
 
 def _misfit(name: str, needs: Facts, broken: frozenset[str], network: Any, among: Iterable[type]) -> str:
@@ -310,6 +311,26 @@ def violation(network: Any) -> str:
 def _facts(W: np.ndarray) -> tuple[float, ...]:
     rows, columns = W.sum(axis=1), W.sum(axis=0)
     return rows.min(), rows.max(), columns.min(), columns.max(), np.abs(W - W.T).max(), W.min()
+
+
+def single(network: Any) -> None:
+    """Refuse a network that has no single W."""
+    if hasattr(network, "provides") and not hasattr(getattr(network, "W", None), "dense"):
+        raise ValueError(
+            f"this {type(network).__name__} network has no single W: it changes from round to round, or is a pair; "
+            "pass one of its matrices, such as network.member(0) or network.W.R"
+        )
+
+
+def limit(algorithm: Any) -> Callable[[float], float]:
+    """The exact limit of a method's step size, a function of the least eigenvalue of W; refuse a method without."""
+    if not hasattr(algorithm, "limit"):
+        name = type(algorithm).__name__
+        raise ValueError(
+            f"no exact limit is known for {name}: it has no method limit(eigenvalue), the largest lr a at curvature a "
+            "where that is the least eigenvalue of W"
+        )
+    return algorithm.limit
 
 
 def horizon(rounds: int, every: int) -> None:

@@ -180,7 +180,10 @@ class Masks:
             case "renormalize":
                 total = own + jnp.sum(weight, axis=1)
                 nothing = total == 0
-                own, weight = jnp.where(nothing, 1, own / total), jnp.where(nothing[:, None], 0, weight / total[:, None])
+                own, weight = (
+                    jnp.where(nothing, 1, own / total),
+                    jnp.where(nothing[:, None], 0, weight / total[:, None]),
+                )
             case _:
                 checks.choice("rule", rule, RULES)
         return ByArcs(own, Arcs(weight, arcs.who, alive))

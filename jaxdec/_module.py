@@ -3,7 +3,7 @@
 import dataclasses
 import inspect
 from collections.abc import Iterator
-from typing import Any, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, TypeVar, dataclass_transform
 
 import jax
 import jax.numpy as jnp
@@ -19,8 +19,36 @@ def static(*, default: Any = dataclasses.MISSING, repr: bool = True) -> Any:
 
 
 def step_size(*, default: Any = dataclasses.MISSING) -> Any:
-    """A traced field that is a positive number or a schedule: a pytree called with the round t."""
+    """A traced field that is a positive number or a schedule: a function of the round t, a `Partial` to be swept."""
     return dataclasses.field(default=default, metadata={"step_size": True})
+
+
+class _Derived:
+    def __init__(self, compute):
+        self.compute, self.__doc__ = compute, compute.__doc__
+
+    def __get__(self, obj, kind=None):
+        return self if obj is None else self.compute(obj)
+
+
+if TYPE_CHECKING:
+    derived = property
+else:
+
+    def derived(compute):
+        """A property of a base that a field of a class which inherits from it may replace: a `property` may not be set.
+
+        >>> class Base:
+        ...     @derived
+        ...     def d(self):
+        ...         return 1
+        >>> @module
+        ... class Inherits(Base):
+        ...     d: int = static()
+        >>> Base().d, Inherits(5).d
+        (1, 5)
+        """
+        return _Derived(compute)
 
 
 @dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(static, step_size, dataclasses.field))
@@ -38,6 +66,9 @@ def module(cls: type[_T]) -> type[_T]:
     >>> Gossip(0.5), Gossip(np.ones((8, 3)), steps=3)
     (Gossip(consensus_lr=0.5), Gossip(consensus_lr=f64[8,3], steps=3))
     """
+    for name in inspect.get_annotations(cls):
+        if name not in vars(cls) and isinstance(inspect.getattr_static(cls, name, None), _Derived):
+            setattr(cls, name, dataclasses.field())  # what a base derives is not the field's default
     if "__repr__" not in vars(cls):
         cls.__repr__ = shown
     cls = dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)

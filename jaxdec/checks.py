@@ -5,7 +5,7 @@ import difflib
 import inspect
 import operator
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdec._module import shown, step_sizes
-from jaxdec.types import LAWS, STRUCTURAL
+from jaxdec.types import LAWS, STRUCTURAL, Cost
 
 # What a part of the contract must have, and how that is written.
 NEEDED = {
@@ -203,7 +203,15 @@ def parts(problem: Any, network: Any) -> None:
         )
 
 
-def algorithm(algorithm: Any, network: Any, problem: Any = None, *, among: Iterable[type] = (), strict: bool = True):
+def algorithm(
+    algorithm: Any,
+    network: Any,
+    problem: Any = None,
+    *,
+    among: Iterable[type] = (),
+    strict: bool = True,
+    rounds: int | None = None,
+):
     """Refuse an algorithm that is wrong in itself, or whose network it is not; let it warn about the problem.
 
     Args:
@@ -212,6 +220,7 @@ def algorithm(algorithm: Any, network: Any, problem: Any = None, *, among: Itera
         problem: what is to be minimized.
         among: the classes among which those that fit the network are looked for.
         strict: whether a law that does not hold is an error; if not, it is a warning.
+        rounds: how many it is to be run for, at the first and last of which schedules are looked at.
 
     Returns:
         The laws that do not hold.
@@ -220,7 +229,7 @@ def algorithm(algorithm: Any, network: Any, problem: Any = None, *, among: Itera
     if hasattr(algorithm, "check"):
         algorithm.check()
     for field, value in step_sizes(algorithm):
-        positive(f"{name}.{field}", value)
+        positive(f"{name}.{field}", value, rounds)
     needs = facts(algorithm)
     broken = needs.requires - network.provides
     if broken and (strict or broken & STRUCTURAL):
@@ -238,9 +247,10 @@ def algorithm(algorithm: Any, network: Any, problem: Any = None, *, among: Itera
     return broken
 
 
-def fitting(network: Any, among: Iterable[type]) -> list[str]:
-    """The names of those classes whose laws a network has."""
-    return sorted(kind.__name__ for kind in among if facts(kind).requires <= network.provides)
+def fitting(provides: frozenset[str], among: Iterable[type]) -> list[str]:
+    """The names of those classes that need no other laws than these; a part of a method says nothing of laws."""
+    fits = lambda kind: hasattr(kind, "requires") and facts(kind).requires <= provides
+    return sorted(kind.__name__ for kind in among if fits(kind))
 
 
 def _misfit(name: str, needs: Facts, broken: frozenset[str], network: Any, among: Iterable[type]) -> str:
@@ -256,9 +266,19 @@ def _misfit(name: str, needs: Facts, broken: frozenset[str], network: Any, among
         laws = " and ".join(f"{LAWS[law].needed} ({LAWS[law].meaning})" for law in sorted(broken))
         said = f"{name} needs {laws}; this network's is {found}{violation(network)}"
     hints = [HINTS[law] for law in sorted(broken) if law in HINTS]
-    others = fitting(network, among)
-    hints.append(f"What fits this network: {', '.join(others)}" if others else "No algorithm here fits this network")
+    kinds = list(among)
+    others = fitting(network.provides, kinds)
+    hints.append(f"This network is for {', '.join(others)}" if others else "No algorithm here is for this network")
+    if not network.provides & {"doubly stochastic", "server", "push-pull"}:
+        pushed, pulled = (fitting(DIRECTED | {law}, kinds) for law in ("column stochastic", "push-pull"))
+        hints.append(
+            f"On a directed graph {', '.join(pulled)} runs with networks.push_pull(graph), and "
+            f'networks.static(graph, weights="column_stochastic") is for {", ".join(pushed)}'
+        )
     return ". ".join([said, *hints])
+
+
+DIRECTED = frozenset({"fixed", "reliable", "arcs"})  # what any graph with weights that do not change has
 
 
 HINTS = {
@@ -293,6 +313,26 @@ def _facts(W: np.ndarray) -> tuple[float, ...]:
     return rows.min(), rows.max(), columns.min(), columns.max(), np.abs(W - W.T).max(), W.min()
 
 
+def single(network: Any) -> None:
+    """Refuse a network that has no single W."""
+    if hasattr(network, "provides") and not hasattr(getattr(network, "W", None), "dense"):
+        raise ValueError(
+            f"this {type(network).__name__} network has no single W: it changes from round to round, or is a pair; "
+            "pass one of its matrices, such as network.member(0) or network.W.R"
+        )
+
+
+def limit(algorithm: Any) -> Callable[[float], float]:
+    """The exact limit of a method's step size, a function of the least eigenvalue of W; refuse a method without."""
+    if not hasattr(algorithm, "limit"):
+        name = type(algorithm).__name__
+        raise ValueError(
+            f"no exact limit is known for {name}: it has no method limit(eigenvalue), the largest lr a at curvature a "
+            "where that is the least eigenvalue of W"
+        )
+    return algorithm.limit
+
+
 def horizon(rounds: int, every: int) -> None:
     """Refuse a number of rounds that is not a positive multiple of the stride."""
     for name, value in (("rounds", rounds), ("every", every)):
@@ -306,10 +346,10 @@ def horizon(rounds: int, every: int) -> None:
         )
 
 
-def checkpoints(path: Any, stretch: int | None, rounds: int, every: int) -> int:
-    """How many rounds from one checkpoint to the next."""
+def checkpoints(path: Any, stretch: int | None, every: int) -> int | None:
+    """How many rounds from one checkpoint to the next, or None where that is to be chosen."""
     if stretch is None:
-        return every * max(1, -(-rounds // (10 * every)))
+        return None
     if path is None:
         raise ValueError(f"checkpoint_every={stretch} says when to save, and checkpoint not where; give a directory")
     integer("checkpoint_every", stretch)
@@ -320,13 +360,51 @@ def checkpoints(path: Any, stretch: int | None, rounds: int, every: int) -> int:
     return stretch
 
 
-def positive(name: str, value: Any) -> None:
-    """Refuse a step size that is neither a schedule nor positive and finite."""
+NUMBERS = ("bool", *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)))
+NUMBERS += ("float16", "float32", "float64")  # the dtypes of metrics, in results and on disk
+TAKEN = (*("algorithm", "problem", "network", "seed", "round", "node", "config", "done"), *Cost._fields)
+
+
+def measured(found: Mapping[str, Any], n: int) -> None:
+    """Refuse metrics, by their shapes and dtypes at one record, that results cannot have."""
+    free(found)
+    for name, of in found.items():
+        if of.shape not in ((), (n,)):
+            raise ValueError(
+                f"the metric {name!r} gives an array of shape {of.shape}; a metric gives a number, or (n,) = ({n},) "
+                "with one for each node, or a dict of such. Give a norm or a mean of it, or each part a name"
+            )
+        if of.dtype.name not in NUMBERS:
+            raise ValueError(f"the metric {name!r} is of dtype {of.dtype}; give real numbers, of {', '.join(NUMBERS)}")
+
+
+def free(names: Iterable[str], taken: Iterable[str] = ()) -> None:
+    """Refuse metrics that are called as something else in the results is, which has the names `taken` and others."""
+    if clash := sorted(set(names) & {*TAKEN, *taken}):
+        raise ValueError(
+            f"a metric cannot be called {', '.join(map(repr, clash))}, which is the name of a dimension or a "
+            f"coordinate of the results; give a mapping of other names to the functions"
+        )
+
+
+def positive(name: str, value: Any, rounds: int | None = None) -> None:
+    """Refuse a step size that is neither positive and finite nor a schedule, which may also be zero."""
     if callable(value):
+        for t in () if rounds is None else dict.fromkeys((0, rounds - 1)):
+            _scheduled(name, np.asarray(value(jnp.asarray(t))), t)
         return
     value = np.asarray(value)
     if not (np.issubdtype(value.dtype, np.number) and np.all(np.isfinite(value)) and np.all(value > 0)):
         raise ValueError(f"{name} is a step size, which is positive and finite; got {value}")
+
+
+def _scheduled(name: str, lr: np.ndarray, t: int) -> None:
+    if lr.shape != () or not np.issubdtype(lr.dtype, np.number):
+        raise ValueError(
+            f"{name} is a function of the round that returns a number; at round {t} it returns {lr.dtype}{[*lr.shape]}"
+        )
+    if not (np.isfinite(lr) and lr >= 0):
+        raise ValueError(f"{name} is a schedule of step sizes, finite and not negative; at round {t} it is {lr}")
 
 
 def start(x0: Any, problem: Any):

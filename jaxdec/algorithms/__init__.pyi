@@ -24,7 +24,7 @@ from .push_diging import PushDIGing
 from .push_sum import PushSumGossip, StochasticGradientPush
 from .qg_dsgdm import QGDSGDm
 from .quantized_push_sum import DirectlyQuantizedPushSum, QuantizedPushSum, QuantizedPushSumGossip
-from .savic import SAVIC
+from .savic import SAVIC, HeavyBall, LocalSAVIC
 from .scaffold import SCAFFOLD
 
 __all__ = [
@@ -58,7 +58,9 @@ __all__ = [
     "Ghost",
     "GradientTracking",
     "GradientTrackingHB",
+    "HeavyBall",
     "LocalDSGD",
+    "LocalSAVIC",
     "LocalSGD",
     "MomentumTracking",
     "PeriodicalGT",

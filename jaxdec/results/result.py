@@ -17,7 +17,6 @@ import numpy as np
 import xarray as xr
 
 from jaxdec._module import shown
-from jaxdec.checks import facts
 from jaxdec.describe import commit, describe, versions
 from jaxdec.results.labels import labelled
 from jaxdec.results.summary import diverged, primary
@@ -39,6 +38,7 @@ class Asked(NamedTuple):
     seed: int
     every: int
     metrics: Mapping[str, Any]  # by name
+    broken_laws: tuple[str, ...]  # of the network, with strict=False
     compile_seconds: float
     run_seconds: float
 
@@ -53,7 +53,7 @@ class Asked(NamedTuple):
             **{k: type(getattr(self, k)).__name__ for k in ("algorithm", "problem", "network")},
             "seed": self.seed,
             "every": self.every,
-            "broken": ", ".join(sorted(facts(self.algorithm).requires - self.network.provides)),
+            "broken_laws": ", ".join(self.broken_laws),
             "compile_seconds": round(self.compile_seconds, 4),
             "run_seconds": round(self.run_seconds, 4),
             "specification": json.dumps(self.specification()),
@@ -82,7 +82,7 @@ class Result:
     def attrs(self) -> dict[str, Any]:
         """What was run, by what, for how long, as a sweep's attributes have it.
 
-        `broken` are the laws that the algorithm requires and the network lacks, `diverged` is 1 where the loss ended
+        `broken_laws` are those that the algorithm requires and the network lacks, `diverged` is 1 where the loss ended
         worse than it began or not finite, `specification` describes all parts as JSON. Data are described by digests,
         which takes time, so that this is computed when it is first asked for.
         """
@@ -168,7 +168,7 @@ class Result:
         about, last = self.attrs, {k: v[-1] for k, v in self.metrics.items() if np.ndim(v) == 1}
         spent = {k: v[-1] for k, v in self.cost._asdict().items()}
         rows = {k: about[k] for k in ("algorithm", "problem", "network", "seed", "rounds") if k in about}
-        rows |= {"without": about["broken"]} if about.get("broken") else {}
+        rows |= {"without": about["broken_laws"]} if about.get("broken_laws") else {}
         rows |= {f"{k} at the end": f"{float(v):.4g}" for k, v in last.items()}
         rows |= {f"{k} per node": f"{float(v):,.0f}" for k, v in spent.items()}
         cells = "".join(

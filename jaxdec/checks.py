@@ -72,7 +72,7 @@ def part(kind: str, value: Any) -> None:
         raise TypeError(f"expected a network, got {_a(is_a or 'matrix')}, {name}; write networks.static({W})")
     if is_a is None and type(value).__module__ == "builtins":
         raise TypeError(f"expected {_a(kind)}, such as {EXAMPLES[kind]}; got {shown(value)}")
-    if is_a not in (kind, None):
+    if is_a is not None and is_a != kind:
         order = "the order is (algorithm, problem, network)" if is_a in NEEDED else f"write {EXAMPLES[kind]}"
         raise TypeError(f"expected {_a(kind)}, got {_a(is_a)}, {name}; {order}")
     if any(leaf is value for leaf in jax.tree.leaves(value)):

@@ -33,7 +33,8 @@ def ran(dataset: xr.Dataset) -> xr.DataArray:
     """Where the dataset has a whole run: the coordinate `done`, or else where anything was measured at round 0."""
     if "done" in dataset.coords:
         return dataset["done"]
-    return dataset.isel(round=0).notnull().to_dataarray("metric").any("metric")
+    there = dataset.isel(round=0).notnull().to_dataarray("metric")
+    return there.any([dim for dim in there.dims if dim in ("metric", "node")])
 
 
 def best(
@@ -62,7 +63,7 @@ def best(
 
 def swept(dataset: xr.Dataset) -> list[str]:
     """The dimensions of swept values."""
-    return [str(dim) for dim in dataset.dims if dim not in (*KINDS, "seed", "round", "bound", "quantile")]
+    return [str(dim) for dim in dataset.dims if dim not in (*KINDS, "seed", "round", "node", "bound", "quantile")]
 
 
 def fields(dataset: xr.Dataset, dim: str) -> list[str]:

@@ -84,8 +84,10 @@ def mixings(jaxpr, inside=False):
     for eqn in jaxpr.eqns:
         shapes = [v.aval.shape for v in eqn.invars if hasattr(v, "aval")]
         found[int(inside)] += eqn.primitive.name == "dot_general" and (6, 6) in shapes
-        for inner in jax.core.jaxprs_in_params(eqn.params):
-            found += mixings(inner, inside or eqn.primitive.name == "cond")
+        for given in jax.tree.leaves(tuple(eqn.params.values()), is_leaf=lambda a: hasattr(a, "jaxpr")):
+            inner = getattr(given, "jaxpr", given)
+            if hasattr(inner, "eqns"):
+                found += mixings(inner, inside or eqn.primitive.name == "cond")
     return found
 
 

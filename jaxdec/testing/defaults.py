@@ -113,7 +113,8 @@ def gradients(problem: Any, key_data: PRNGKey, count: int) -> Callable[..., np.n
     if isinstance(problem, problems.Quadratic):
         A, b, noise = np.asarray(problem.A), np.asarray(problem.b), np.zeros((count, problem.n, problem.d))
         if problem.noise is not None:
-            noise = np.asarray(problem.noise * jax.vmap(lambda k: problem.sample(key_data, k))(jnp.arange(count)))
+            drawn: Any = jax.vmap(lambda k: problem.sample(key_data, k))(jnp.arange(count))
+            noise = np.asarray(problem.noise * drawn)
         times = (lambda i, x: A[i] @ x) if A.ndim == 3 else (lambda i, x: A[i] * x)
         return lambda i, x, k: times(i, x) - b[i] + noise[k, i]
     every = jax.jit(lambda x, k: problem.grad(jnp.broadcast_to(x, (problem.n, problem.d)), problem.sample(key_data, k)))

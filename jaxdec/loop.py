@@ -100,7 +100,8 @@ def simulate(algorithm, problem, network, x0, key, since=None, *, rounds: int, e
 
     if since is not None:
         t, carry = since
-        carry, (records, spent) = jax.lax.scan(window, carry, t + jnp.arange(0, rounds, every))
+        go = jax.lax.scan if rounds > every else _once
+        carry, (records, spent) = go(window, carry, t + jnp.arange(0, rounds, every))
         return Trace(carry, records, _opaque(Cost()), spent)
     memory = network.init(keys.network)
     _, world, now, r = at(memory, jnp.asarray(0))
@@ -112,6 +113,19 @@ def simulate(algorithm, problem, network, x0, key, since=None, *, rounds: int, e
     carry, (later, spent) = jax.lax.scan(window, Carry(memory, state), jnp.arange(0, rounds, every))
     records = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, later)
     return Trace(carry, records, _opaque(start), spent)
+
+
+def _once(window, carry, ts):
+    """`lax.scan` over a single window, in a loop that XLA does not know to be of one turn.
+
+    It would put such a one into its surroundings, and round otherwise than where the rounds are not cut.
+    """
+    (t,) = ts
+    blank = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), jax.eval_shape(window, carry, t)[1])
+    turn = lambda turns: (turns[0] + 1, *window(turns[1], t))
+    one = jax.lax.optimization_barrier(jnp.asarray(1))
+    _, carry, found = jax.lax.while_loop(lambda turns: turns[0] < one, turn, (jnp.asarray(0), carry, blank))
+    return carry, jax.tree.map(lambda a: a[None], found)
 
 
 def _present(cost: Cost, r: Round) -> Cost:

@@ -180,8 +180,9 @@ def count(layout: Layout, dataset: xr.Dataset) -> dict[str, int]:
     done = dataset["done"].values if "done" in dataset.coords else np.ones(shape, bool)
     wild = np.zeros(shape, bool)
     if dataset.data_vars:
-        lost = diverged(dataset, primary(dataset))
-        wild = lost.any([dim for dim in lost.dims if dim == "node"]).transpose(*dims).values & done
+        judged = dataset[[primary(dataset)]]
+        judged = judged.mean("node", skipna=False) if "node" in judged.dims else judged
+        wild = diverged(judged, primary(dataset)).transpose(*dims).values & done
     cells = [places[0] for program in layout.programs for places in program.places]
     done, wild = (np.stack([values[place] for place in cells]) for values in (done, wild))
     return {"runs": done.size, "runs_done": int(done.sum()), "diverged": int(wild.sum())}

@@ -148,7 +148,8 @@ class Session:
         """Which runs a unit consists of."""
         layout = self.layout
         names = list(layout.programs[unit.group].cells)[layout.cells_of(unit)]
-        return {"cells": names, "seeds": layout.seeds[layout.seeds_of(unit)], "rounds": layout.stretch(unit.stretch)}
+        seeds, rounds = layout.seeds[layout.seeds_of(unit)], layout.stretch(unit.stretch)
+        return {"cells": names, "seeds": list(seeds), "rounds": list(rounds)}
 
     def _before(self, unit: Unit, engine: Engine) -> tuple[Carry, dict[str, Any]]:
         """What a unit goes on from: its runs' carry, and what had been spent at round 0 and until then."""

@@ -236,22 +236,22 @@ class Partial:
 
     def __init__(self, path: Path, about: Any):
         self.path, self.about = path, about
+        self.segments: Segments | None = None  # no file is written before there is something to keep
         self.since = time.monotonic()
 
     def last(self) -> SoFar | None:
-        return self._segments().last() if self.path.exists() else None
+        if not self.path.exists():
+            return None
+        self.segments = Segments(self.path, self.about)
+        return self.segments.last()
 
     def due(self) -> bool:
         return time.monotonic() - self.since >= PATIENCE
 
     def add(self, begin: int, new: SoFar) -> None:
-        segments = self._segments()
-        segments.last()
-        segments.add(begin, new)
+        self.segments = self.segments or Segments(self.path, self.about)
+        self.segments.add(begin, new)
         self.since = time.monotonic()
-
-    def _segments(self) -> Segments:
-        return Segments(self.path, self.about)
 
 
 def _name(unit: Unit) -> str:

@@ -16,6 +16,36 @@ import numpy as np
 from jaxdec._module import shown, step_sizes
 from jaxdec.types import LAWS, STRUCTURAL, Cost
 
+__all__ = [
+    "DEFAULTS",
+    "DIRECTED",
+    "EXAMPLES",
+    "HINTS",
+    "NEEDED",
+    "NUMBERS",
+    "TAKEN",
+    "Facts",
+    "algorithm",
+    "checkpoints",
+    "choice",
+    "facts",
+    "fitting",
+    "fraction",
+    "free",
+    "horizon",
+    "integer",
+    "laws",
+    "limit",
+    "measured",
+    "part",
+    "parts",
+    "positive",
+    "single",
+    "sizes",
+    "start",
+    "violation",
+]
+
 # What a part of the contract must have, and how that is written.
 NEEDED = {
     "algorithm": {"init": "def init(self, problem, x0, r)", "step": "def step(self, problem, state, r)"},

@@ -23,6 +23,24 @@ from jaxdec.storage.segments import Segments, SoFar, advance
 from jaxdec.storage.segments import length as segment_length
 from jaxdec.types import Cost, Metric, Round, World, frozen
 
+__all__ = [
+    "Carry",
+    "Keys",
+    "Outline",
+    "Trace",
+    "catalogue",
+    "check",
+    "joined",
+    "measured",
+    "outline",
+    "prepare",
+    "ready",
+    "run",
+    "simulate",
+    "start",
+    "total_cost",
+]
+
 
 class Keys(NamedTuple):
     """The five streams that a seed's key is split into."""

@@ -9,6 +9,8 @@ from jaxdec._module import module, step_size
 from jaxdec.compressors import Compressor
 from jaxdec.types import Cost, Iterates, StepSize
 
+__all__ = ["ChocoGossip", "ChocoSGD", "DirectState", "QuantizedGossip", "State"]
+
 
 class State(NamedTuple):
     x: Iterates  # (n, d), iterates

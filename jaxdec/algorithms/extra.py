@@ -7,6 +7,8 @@ import jax.numpy as jnp
 from jaxdec._module import module, step_size
 from jaxdec.types import Cost, Iterates, StepSize
 
+__all__ = ["EXTRA", "State"]
+
 
 class State(NamedTuple):
     x: Iterates  # (n, d), iterates

@@ -9,6 +9,8 @@ from jaxdec import checks
 from jaxdec._module import module, static, step_size
 from jaxdec.types import Cost, Iterates, ScalarLike, StepSize
 
+__all__ = ["LED", "State"]
+
 
 class State(NamedTuple):
     x: Iterates  # (n, d), iterates

@@ -9,6 +9,8 @@ import numpy as np
 from jaxdec._module import module, step_size
 from jaxdec.types import Cost, Iterates, ScalarLike, StepSize
 
+__all__ = ["ProxSkip", "State"]
+
 
 class State(NamedTuple):
     x: Iterates  # (n, d), iterates

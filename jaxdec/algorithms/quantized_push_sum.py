@@ -10,6 +10,8 @@ from jaxdec._module import module, step_size
 from jaxdec.compressors import Compressor
 from jaxdec.types import Cost, Iterates, StepSize
 
+__all__ = ["DirectState", "DirectlyQuantizedPushSum", "QuantizedPushSum", "QuantizedPushSumGossip", "State"]
+
 
 class State(NamedTuple):
     x: Iterates  # (n, d), estimates: the ratios of numerators to masses

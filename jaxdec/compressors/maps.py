@@ -28,6 +28,24 @@ from jaxdec import checks
 from jaxdec._module import module, static
 from jaxdec.types import Iterates, PRNGKey, ScalarLike, Vector
 
+__all__ = [
+    "Blocks",
+    "Compressor",
+    "Identity",
+    "Message",
+    "Quantization",
+    "RandK",
+    "RandP",
+    "Scaled",
+    "ScaledSign",
+    "TopK",
+    "bits_authors",
+    "levels_for_bits",
+    "require_compressor",
+    "require_contractive",
+    "require_unbiased",
+]
+
 Blocks = tuple[int, ...]
 
 

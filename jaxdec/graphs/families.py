@@ -19,6 +19,30 @@ from jaxdec.graphs._matrix import as_matrix
 if TYPE_CHECKING:
     import networkx as nx
 
+__all__ = [
+    "ATTEMPTS",
+    "REPAIRS",
+    "Graph",
+    "complete",
+    "directed_exponential",
+    "directed_ring",
+    "erdos_renyi",
+    "exponential",
+    "from_matrix",
+    "from_networkx",
+    "grid",
+    "hypercube",
+    "path",
+    "random_digraph",
+    "random_regular",
+    "ring",
+    "semantic_exponential",
+    "small_world",
+    "star",
+    "torus",
+    "tree",
+]
+
 ATTEMPTS = 100  # draws of a random graph before it is called disconnected
 REPAIRS = 10_000  # rounds of redrawing loops and repeated edges
 

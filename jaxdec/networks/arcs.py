@@ -18,6 +18,22 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxdec import checks
 from jaxdec._module import module, static
 
+__all__ = [
+    "ROOM",
+    "RULES",
+    "UNROLLED",
+    "Arcs",
+    "ByArcs",
+    "Masks",
+    "Pairs",
+    "Rule",
+    "Table",
+    "opposite",
+    "roomy",
+    "table",
+    "traced_table",
+]
+
 Rule: TypeAlias = Literal["link", "sender", "self", "renormalize", "drop"]
 RULES: tuple[str, ...] = get_args(Rule)
 

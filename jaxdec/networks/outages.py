@@ -14,6 +14,8 @@ from jaxdec import checks
 from jaxdec._module import module
 from jaxdec.types import PRNGKey, ScalarLike
 
+__all__ = ["Block", "GilbertElliott", "Independent", "Markov", "Outages", "outages"]
+
 # Coins are drawn for so many rounds at once where they are few: a ring of 16 then takes half the time. Of more than
 # COINS together a block gains nothing, and would have to be kept.
 ROUNDS, COINS = 64, 2**14

@@ -23,6 +23,8 @@ from jaxdec import checks
 from jaxdec._module import module, static
 from jaxdec.types import PRNGKey, ScalarLike
 
+__all__ = ["ATTEMPTS", "Chain", "Crop", "Erase", "Flip", "Normalize", "chain"]
+
 
 @module
 class Crop:

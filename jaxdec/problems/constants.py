@@ -11,6 +11,8 @@ from scipy.sparse import linalg
 
 from jaxdec._module import cast
 
+__all__ = ["Constants", "constants"]
+
 
 class Constants(NamedTuple):
     """What rates are stated in; see `constants`."""

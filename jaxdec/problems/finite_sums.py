@@ -21,6 +21,8 @@ from jaxdec.problems.base import Problem
 from jaxdec.problems.models import Model
 from jaxdec.types import PRNGKey, ScalarLike, Vector
 
+__all__ = ["FiniteSum", "Sampling", "finite_sum", "reaches", "solve"]
+
 Sampling: TypeAlias = Literal["replacement", "subset", "epochs"]
 
 

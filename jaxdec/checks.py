@@ -133,10 +133,10 @@ def _seems(value: Any) -> str | None:
     has = lambda *names: all(hasattr(type(value), name) or name in _fields(type(value)) for name in names)
     if "networkx" in homes or has("senders", "receivers"):
         return "graph"
-    if has("at") or has("provides"):
-        return "network"
     if has("step") or has("requires"):
         return "algorithm"
+    if has("at") or has("provides"):
+        return "network"
     if has("loss") or has("grad") or has("sample"):
         return "problem"
     return "matrix" if has("__matmul__") else None

@@ -53,6 +53,7 @@ class QuantizedPushSumGossip:
     """
 
     requires: ClassVar[str] = "column stochastic"
+    replicas: ClassVar[bool] = True
     compressor: Compressor
 
     def check(self) -> None:
@@ -103,6 +104,7 @@ class QuantizedPushSum:
     """
 
     requires: ClassVar[str] = "column stochastic"
+    replicas: ClassVar[bool] = True
     lr: StepSize = step_size()
     compressor: Compressor
 

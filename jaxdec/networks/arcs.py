@@ -1,8 +1,8 @@
 """The arc view of a mixing operator: what every node hears, arc by arc, and what is left of W where some is lost.
 
-One layout for all operators, (n, k): slot s of row i is what node i hears there. What is kept on arcs is (n, k, ...), so
-that its shape tells it from what is kept on nodes. Rows are padded: a slot that is none has the node itself as its
-sender, and weight 0. That a weight is 0 says nothing else: ask `exists` and `arrived`.
+One layout for all operators, (n, k): slot s of row i is what node i hears there. What is kept on arcs is (n, k, ...),
+so that its shape tells it from what is kept on nodes. Rows are padded: a slot that is none has the node itself as its
+sender, and weight 0. A weight of 0 may also mean that something was lost: ask `exists` and `arrived`.
 
 The law: `W @ x` equals `W.own * x + W.arcs.sum(W.arcs.weight * W.arcs.hear(x))`, to rounding, for every operator and
 for what a mask leaves of it.
@@ -179,8 +179,8 @@ class Masks:
                 own = own + arcs.who.given(lost)
             case "renormalize":
                 total = own + jnp.sum(weight, axis=1)
-                nothing = total == 0
-                own, weight = jnp.where(nothing, 1, own / total), jnp.where(nothing[:, None], 0, weight / total[:, None])
+                own, total = jnp.where(total == 0, 1, own), jnp.where(total == 0, 1, total)  # who has nothing keeps x
+                own, weight = own / total, weight / total[:, None]
             case _:
                 checks.choice("rule", rule, RULES)
         return ByArcs(own, Arcs(weight, arcs.who, alive))
@@ -225,14 +225,14 @@ def roomy(n: int, k: int, dtype: Any) -> None:
 
 
 def table(sender: np.ndarray) -> Table:
-    """The table of given senders, (n, k), or of the members of a pool, (size, n, k), whose links are those of the union.
+    """The table of given senders, (n, k), or of the members of a pool, (size, n, k), links being those of the union.
 
     On the host, and of NumPy arrays, so that a program has them as constants.
     """
     *size, n, k = sender.shape
-    nodes = np.arange(n)[:, None]
-    blocks = (sender.reshape(-1, n, k) + n * np.arange(np.prod(size, dtype=int))[:, None, None]).reshape(-1, k)
-    reverse = opposite(blocks, np).reshape(sender.shape)
+    nodes, members = np.arange(n)[:, None], int(np.prod(size))
+    blocks = sender.reshape(members, n, k) + n * np.arange(members)[:, None, None]
+    reverse = opposite(blocks.reshape(members * n, k), np).reshape(sender.shape)
     pair = np.minimum(nodes, sender).astype(np.int64) * n + np.maximum(nodes, sender)
     exists = sender != nodes
     known, link = np.unique(pair[exists], return_inverse=True)

@@ -228,7 +228,7 @@ class Average(Masks):
 
     @property
     def _weight(self):
-        """share / n, rounded so that a row's weights add up to 1 in any order, see `_conserving`."""
+        """Share / n, rounded so that a row's weights add up to 1 in any order, see `_conserving`."""
         share = jnp.asarray(self.share)
         grid = jnp.finfo(share.dtype).eps / 2
         return jnp.round(share / self.n / grid) * grid

@@ -45,7 +45,8 @@ class Outages:
             # Of 32 bits whatever the run's dtype: the failures of a seed are the same.
             return self.rounds(jax.random.uniform(key, failed.shape, jnp.float32), failed[-1])
 
-        failed = drawn(memory.failed) if rounds == 1 else jax.lax.cond(t % rounds == 0, drawn, lambda a: a, memory.failed)
+        failed = memory.failed
+        failed = drawn(failed) if rounds == 1 else jax.lax.cond(t % rounds == 0, drawn, lambda a: a, failed)
         return memory._replace(failed=failed), jax.lax.dynamic_index_in_dim(failed, t % rounds, keepdims=False)
 
     def _coins(self, key: PRNGKey, shape: tuple[int, ...]):

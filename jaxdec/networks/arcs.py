@@ -13,13 +13,14 @@ from typing import Any, Literal, TypeAlias, get_args
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Int, Num
 
 from jaxdec import checks
 from jaxdec._module import module, static
 
 Rule: TypeAlias = Literal["link", "sender", "self", "renormalize", "drop"]
 RULES: tuple[str, ...] = get_args(Rule)
+Known: TypeAlias = Array | np.ndarray  # NumPy's where it is known when compiling
 
 ROOM = 2**25  # slots of a table: those of a star of 5000 nodes, 256 MB for each number of float64 on an arc
 UNROLLED = 32  # slots that are added one by one; of more, compiling would take longer than running
@@ -29,13 +30,13 @@ UNROLLED = 32  # slots that are added one by one; of more, compiling would take 
 class Table:
     """Who is heard in each slot. Where its arrays are NumPy's, they are constants of the program."""
 
-    sender: Int[Array, "n k"]  # the node itself where there is no arc
-    reverse: Int[Array, "n k"]  # the slot of the opposite arc in the sender's row, -1 where there is none
-    link: Int[Array, "n k"]  # the number of the undirected link, that of any where there is no arc
+    sender: Int[Known, "n k"]  # the node itself where there is no arc
+    reverse: Int[Known, "n k"]  # the slot of the opposite arc in the sender's row, -1 where there is none
+    link: Int[Known, "n k"]  # the number of the undirected link, that of any where there is no arc
     count: int = static()  # of the numbers of links
 
     @property
-    def exists(self) -> Bool[Array, "n k"]:
+    def exists(self) -> Bool[Known, "n k"]:
         return self.sender != np.arange(self.sender.shape[0])[:, None]
 
     def hear(self, x, slot: int | None = None):
@@ -65,15 +66,15 @@ class Table:
 class Pairs:
     """Every pair of nodes has its slot: slot j of row i is what i hears of j."""
 
-    exists: Bool[Array, "n n"]
+    exists: Bool[Known, "n n"]
 
     @property
-    def sender(self) -> Int[Array, "n n"]:
+    def sender(self) -> Int[Known, "n n"]:
         nodes = np.arange(self.exists.shape[0])
         return jnp.where(self.exists, nodes, nodes[:, None])
 
     @property
-    def reverse(self) -> Int[Array, "n n"]:
+    def reverse(self) -> Int[Known, "n n"]:
         return jnp.where(self.exists & self.exists.T, np.arange(self.exists.shape[0])[:, None], -1)
 
     @property
@@ -107,27 +108,27 @@ class Pairs:
 class Arcs:
     """What the nodes hear, arc by arc: (n, k) each, or (n, k, ...)."""
 
-    weight: Float[Array, "n k"]  # that the node puts on what it hears
+    weight: Num[Known, "n k"]  # that the node puts on what it hears
     who: Table | Pairs
-    alive: Bool[Array, "n k"] | None = None  # which arcs carry something; None: all
+    alive: Bool[Known, "n k"] | None = None  # which arcs carry something; None: all
 
     @property
-    def sender(self) -> Int[Array, "n k"]:
+    def sender(self) -> Int[Known, "n k"]:
         """Whom the node hears; itself where there is no arc."""
         return self.who.sender
 
     @property
-    def reverse(self) -> Int[Array, "n k"]:
+    def reverse(self) -> Int[Known, "n k"]:
         """The slot of the opposite arc in the sender's row, -1 where there is none."""
         return self.who.reverse
 
     @property
-    def exists(self) -> Bool[Array, "n k"]:
+    def exists(self) -> Bool[Known, "n k"]:
         """Where there is an arc, and not padding."""
         return self.who.exists
 
     @property
-    def arrived(self) -> Bool[Array, "n k"]:
+    def arrived(self) -> Bool[Known, "n k"]:
         """Where there is an arc, and nothing of it was lost or slept through in this round."""
         return self.exists if self.alive is None else self.exists & self.alive
 
@@ -159,7 +160,7 @@ class Masks:
         """Of a coin per undirected link that on each arc, (n, k): the same on both arcs of a link."""
         return self.arcs.who.both(coins)  # pyrefly: ignore[missing-attribute]
 
-    def masked(self, alive: Bool[Array, "n k"], rule: Rule = "link") -> "ByArcs":
+    def masked(self, alive: Bool[Known, "n k"], rule: Rule = "link") -> Any:
         """The operator without the arcs that are not alive.
 
         Args:
@@ -190,7 +191,7 @@ class Masks:
 class ByArcs(Masks):
     """own_i x_i + Σ_s weight_is x_(sender of is): what a mask makes of an operator."""
 
-    own: Float[Array, " n"]
+    own: Num[Known, " n"]
     arcs: Arcs
 
     @property
@@ -241,7 +242,7 @@ def table(sender: np.ndarray) -> Table:
     return Table(sender.astype(np.int32), reverse.astype(np.int32), links, max(1, len(known)))
 
 
-def traced_table(sender: Int[Array, "n k"]) -> Table:
+def traced_table(sender: Int[Known, "n k"]) -> Table:
     """The same of senders that are known when the program runs; a link has the number of the first of its arcs."""
     n, k = sender.shape
     reverse, arc = opposite(sender, jnp), np.arange(n * k).reshape(n, k)

@@ -125,8 +125,8 @@ def outages(name: str, model: Any) -> Outages:
     """
     if isinstance(model, Outages):
         return model
-    if isinstance(model, int | float | np.number | np.ndarray | jax.Array) and not isinstance(model, bool):
-        return Independent(model)
+    if isinstance(model, int | float | np.number | jax.Array) and not isinstance(model, bool):
+        return Independent(float(model) if isinstance(model, np.number) else model)
     raise TypeError(
         f"{name} is the probability of independent outages or a model of them, such as "
         f"networks.GilbertElliott(probability=0.1, burst=5); got {model!r}"

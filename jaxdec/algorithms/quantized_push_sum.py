@@ -55,6 +55,7 @@ class QuantizedPushSumGossip:
     """
 
     requires: ClassVar[str] = "column stochastic"
+    replicas: ClassVar[bool] = True
     compressor: Compressor
 
     def check(self) -> None:
@@ -105,6 +106,7 @@ class QuantizedPushSum:
     """
 
     requires: ClassVar[str] = "column stochastic"
+    replicas: ClassVar[bool] = True
     lr: StepSize = step_size()
     compressor: Compressor
 

@@ -241,7 +241,7 @@ class FiniteSum(Problem):
 
     def _shares(self, dtype):
         """The weight of each entry of the index table in its node's mean, (n, m_max); 0 for padding."""
-        held = jnp.arange(self.indices.shape[-1]) < self.counts[:, None]
+        held = jnp.arange(self.indices.shape[-1])[None] < self.counts[:, None]
         return held.astype(dtype) / self.counts[:, None].astype(dtype)
 
     def _regularizer(self, x):

@@ -60,7 +60,7 @@ class KGT:
         if self.start == "zero":
             return State(x0, jnp.zeros_like(x0)), Cost()
         g = problem.grad(x0, r.draw(problem))
-        return State(x0, jnp.mean(g, axis=0) - g), Cost(vectors=1)
+        return State(x0, jnp.mean(g, axis=0, keepdims=True) - g), Cost(vectors=1)
 
     def step(self, problem, s, r):
         K = self.local_steps

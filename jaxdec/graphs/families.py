@@ -101,7 +101,8 @@ class Graph:
         # An offset is taken by at most n arcs, so all nodes have the same offsets where each is taken n times.
         ends = (np.stack(np.unravel_index(end, group)) for end in (self.receivers, self.senders))
         offsets = np.subtract(*ends) % np.asarray(group)[:, None]
-        return len(self.senders) == self.n * np.count_nonzero(np.bincount(np.ravel_multi_index(tuple(offsets), group)))
+        different = np.count_nonzero(np.bincount(np.ravel_multi_index(tuple(offsets), group)))
+        return bool(len(self.senders) == self.n * different)
 
     def __repr__(self) -> str:
         return f"Graph({self.name!r}, n={self.n}, arcs={len(self.senders)})"

@@ -1,8 +1,9 @@
 """`run` and `simulate`: the only time loop. An outer scan over records, an inner scan over rounds."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,14 +11,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import xarray as xr
 from jaxtyping import Array, ArrayLike, PyTree
 
 from jaxdec import algorithms as _algorithms
-from jaxdec import checks
+from jaxdec import checks, returned
 from jaxdec._module import Constant, at_round, cast
 from jaxdec.describe import describe
 from jaxdec.metrics import DEFAULT, Measures, measure, named
+from jaxdec.results.result import Asked, Result
 from jaxdec.storage.segments import Segments, SoFar, advance
 from jaxdec.storage.segments import length as segment_length
 from jaxdec.types import Cost, Metric, Round, World, frozen
@@ -66,6 +67,8 @@ def simulate(algorithm, problem, network, x0, key, since=None, *, rounds: int, e
     of such a method are scaled by who takes part (gradients) and by what is sent (vectors and bits).
     """
     keys = Keys(*jax.random.split(key, 5))
+    checks.sizes("problem", problem)
+    checks.sizes("network", network)
     if x0 is None:
         x0 = jnp.broadcast_to(problem.init(keys.x0), (problem.n, problem.d))
     freezes = checks.facts(algorithm).absent == "frozen"
@@ -73,14 +76,15 @@ def simulate(algorithm, problem, network, x0, key, since=None, *, rounds: int, e
 
     def at(memory, t) -> tuple[PyTree, World, Any, Round]:
         key_network, key_step = jax.random.split(jax.random.fold_in(keys.rounds, t))
-        memory, world = network.at(memory, t, key_network)
+        memory, world = returned.world(network, network.at(memory, t, key_network))
         r = Round(problem.n, x0.dtype, t, keys.data, key_step, **world._asdict())
         return memory, world, at_round(algorithm, t, x0.dtype), r
 
     def step(carry, t):
         carry, _ = carry
         memory, world, now, r = at(carry.memory, t)
-        state, cost = now.step(problem, carry.state, r)
+        state, cost = returned.outcome(now, "step", now.step(problem, carry.state, r))
+        state = returned.carried(now, carry.state, state)
         if freezes and not r.everybody:
             state = frozen(world.active, carry.state, state)
         if freezes:
@@ -101,7 +105,8 @@ def simulate(algorithm, problem, network, x0, key, since=None, *, rounds: int, e
         return Trace(carry, records, _opaque(Cost()), spent)
     memory = network.init(keys.network)
     _, world, now, r = at(memory, jnp.asarray(0))
-    state, start = now.init(problem, x0, replace(r, key=keys.init))
+    state, start = returned.outcome(now, "init", now.init(problem, x0, replace(r, key=keys.init)))
+    state = returned.started(now, state, x0, problem.n if freezes and not r.everybody else None)
     first = jax.tree.map(lambda a: a[None], measured(metrics, problem, state, world._replace(W=None)))
     if not rounds:
         return Trace(Carry(memory, state), first, _opaque(start), None)
@@ -157,7 +162,7 @@ class Outline(NamedTuple):
 def outline(parts: tuple[Any, Any, Any, Any], metrics: Measures) -> Outline:
     """The shapes of what a run carries and records, from its algorithm, problem, network and x0, ready to run.
 
-    Those of equal structure and shapes are traced once, and their start alone: no step is.
+    Those of equal structure and shapes are traced once, for one round.
 
     Raises:
         TypeError: if a metric gives what is no number.
@@ -171,7 +176,7 @@ def outline(parts: tuple[Any, Any, Any, Any], metrics: Measures) -> Outline:
 @lru_cache(maxsize=256)
 def _outline(structure: Any, shapes: Any, metrics: Measures, n: int, x64: bool) -> Outline:
     parts = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(*leaf) for leaf in shapes])
-    go = partial(simulate, rounds=0, every=1, metrics=metrics)
+    go = partial(simulate, rounds=1, every=1, metrics=metrics)
     trace = jax.eval_shape(go, *parts, jax.random.key(0))
     found = {name: jax.ShapeDtypeStruct(a.shape[1:], a.dtype) for name, a in trace.metrics.items()}
     checks.measured(found, n)
@@ -194,7 +199,7 @@ def run(
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int | None = None,
     strict: bool = True,
-) -> "Result":
+) -> Result:
     """Run one experiment, recording at rounds 0, every, 2 every, ..., rounds.
 
     Args:
@@ -233,10 +238,24 @@ def run(
     laws, measures, key = tuple(sorted(broken)), named(metrics), jax.random.key(seed)
     carried, _ = outline(parts, measures)
     at = np.arange(0, rounds + 1, every)
-    program = partial(_compiled, *parts, key, every=every, metrics=measures)
+    seconds = [0.0, 0.0]  # of compiling and of running
+
+    def program(since: Any = None, *, rounds: int) -> Trace:
+        began = time.perf_counter()
+        trace = _compiled(*parts, key, since, rounds=rounds, every=every, metrics=measures)
+        called = time.perf_counter()  # a call returns when it is compiled, and before it has run
+        jax.block_until_ready(trace)
+        for k, taken in enumerate((called - began, time.perf_counter() - called)):
+            seconds[k] += taken
+        return trace
+
+    def origin() -> Callable[[], dict[str, Any]]:
+        return Asked(*given, seed, every, {m.name: m.metric for m in measures}, laws, *seconds).attributes
+
     if checkpoint is None:
         trace = program(rounds=rounds)
-        return Result(trace.carry.state, trace.metrics, total_cost(trace, rounds, every, parts[1].d), at, laws)
+        state, records, spent = trace.carry.state, trace.metrics, total_cost(trace, rounds, every, parts[1].d)
+        return Result(state, records, spent, at, origin())
     structure = jax.tree.structure(carried)
 
     def piece(t: int, more: int, so_far: SoFar | None) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
@@ -261,26 +280,7 @@ def run(
     end = advance(piece, kept, begin=0, end=rounds, length=stretch or segment_length(rounds, every))
     state = jax.tree.unflatten(structure, map(jnp.asarray, end.state)).state
     spent = Cost._make(end.records.pop(name) for name in Cost._fields)
-    return Result(state, end.records, spent, at, laws)
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class Result:
-    """One experiment."""
-
-    state: Any  # the last state; state.x is the nodes' estimate, (n, d), or (1, d) for a server's model
-    metrics: dict[str, Any]  # (records,) each, or (records, n)
-    cost: Cost  # (records,) each, cumulative: everything spent up to that record
-    rounds: np.ndarray  # (records,) the recorded rounds
-    broken_laws: tuple[str, ...] = field(default=(), metadata={"static": True})  # of the network, with strict=False
-
-    def to_xarray(self) -> xr.Dataset:
-        """The metrics over the dimensions `round` and `node`, with what was spent as further coordinates."""
-        variables = {name: (("round", "node")[: np.ndim(v)], np.asarray(v)) for name, v in self.metrics.items()}
-        spent = {name: ("round", v) for name, v in self.cost._asdict().items()}
-        broken = {"broken_laws": ", ".join(self.broken_laws)}
-        return xr.Dataset(variables, {"round": self.rounds, **spent}, broken)
+    return Result(state, end.records, spent, at, origin())
 
 
 def prepare(algorithm, problem, network, x0, *, rounds, every, strict=True):
@@ -292,8 +292,10 @@ def prepare(algorithm, problem, network, x0, *, rounds, every, strict=True):
 def check(algorithm, problem, network, *, rounds, every, strict=True) -> frozenset[str]:
     """Check that the parts fit together; the laws that do not hold, where that is no error."""
     checks.horizon(rounds, every)
+    for kind, given in (("algorithm", algorithm), ("problem", problem), ("network", network)):
+        checks.part(kind, given)
     checks.parts(problem, network)
-    return checks.algorithm(algorithm, network, problem, among=catalogue(), strict=strict)
+    return checks.algorithm(algorithm, network, problem, among=catalogue(), strict=strict, rounds=rounds)
 
 
 def ready(algorithm, problem, network, x0):
@@ -312,7 +314,7 @@ def start(problem: Any, x0: Any) -> tuple[Any, Any]:
 
 def catalogue() -> Iterator[type]:
     """All classes of `jaxdec.algorithms`, for errors that say which of them would fit."""
-    return (kind for kind in map(_algorithms.__dict__.get, _algorithms.__all__) if isinstance(kind, type))
+    return (kind for name in _algorithms.__all__ if isinstance(kind := getattr(_algorithms, name), type))
 
 
 def _opaque(values: Any) -> Any:

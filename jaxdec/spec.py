@@ -104,7 +104,7 @@ def from_toml(path: str | PathLike[str], **changes: Any) -> dict[str, Any]:
     ...     _ = path.write_text(text)
     ...     arguments = from_toml(path)
     >>> arguments["algorithms"], arguments["over"]
-    ({'DSGD': DSGD(lr=0.1, form='atc')}, {'lr': [0.01, 0.1, 1.0]})
+    ({'DSGD': DSGD(lr=0.1)}, {'lr': [0.01, 0.1, 1.0]})
     """
     return _Reader(Path(path)).arguments(changes)
 

@@ -166,7 +166,7 @@ def test_with_one_client_mcm_is_rand_mcm():
 
 
 def test_cohorts_of_all_clients_and_certain_coins_are_everybody():
-    assert not networks.server(N, cohort=N).partial
+    assert "reliable" in networks.server(N, cohort=N).provides
     coins = dataclasses.replace(SOME, participation=1.0)
     method = A.RandMCM(lr=0.1, start="gradient", **BOTH)
     np.testing.assert_allclose(models(method, coins), models(method), **CLOSE)

@@ -120,7 +120,7 @@ def test_communication_conserves_the_sum_for_every_compressor(compressor):
         round_ = round_of(network, N, key=KEYS.init, key_data=KEYS.data)
         state, _ = method.init(quadratic(0.0), jnp.asarray(START), round_)
         for t in range(3):
-            state, _ = method.step(quadratic(0.0), state, round_._replace(key=key_of_step(t)))
+            state, _ = method.step(quadratic(0.0), state, dataclasses.replace(round_, key=key_of_step(t)))
         x = np.asarray(getattr(state, field))
         assert np.abs(x - START).max() > 1e-2
         np.testing.assert_allclose(x.sum(axis=0), START.sum(axis=0), rtol=0, atol=1e-14 * np.abs(x).max() * N)

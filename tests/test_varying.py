@@ -44,8 +44,8 @@ each = pytest.mark.parametrize("network", FAMILIES.values(), ids=FAMILIES)
 @each
 def test_a_varying_network_provides_what_every_w_has(network):
     has = [graphs.properties(W) for W in members(network)]
-    assert network.provides == frozenset.intersection(*has)
-    assert network.provides
+    assert network.provides == frozenset.intersection(*has) | {"reliable", "arcs"}
+    assert frozenset.intersection(*has)
 
 
 @each
@@ -197,7 +197,8 @@ def test_a_random_digraph_is_column_stochastic_unless_asked_otherwise():
     pull = networks.random_digraph(10, 0.2, seed=3, weights="row_stochastic")
     np.testing.assert_allclose(push.W.dense(), graphs.column_stochastic(graph).toarray(), **CLOSE)
     np.testing.assert_allclose(pull.W.dense(), graphs.row_stochastic(graph).toarray(), **CLOSE)
-    assert (push.provides, pull.provides) == ({"column stochastic"}, {"row stochastic"})
+    always = {"fixed", "reliable", "arcs"}
+    assert (push.provides, pull.provides) == ({"column stochastic"} | always, {"row stochastic"} | always)
 
 
 def test_the_semantic_exponential_graph_has_no_wrapped_arcs():
@@ -214,7 +215,7 @@ def test_push_pull_pairs_row_and_column_stochastic_weights():
     np.testing.assert_allclose(C.dense(), graphs.column_stochastic(graph).toarray(), **CLOSE)
     again = networks.push_pull(R, C)
     np.testing.assert_array_equal(again.W.C.dense(), C.dense())
-    assert (again.n, again.provides) == (N, {"push-pull"})
+    assert (again.n, again.provides) == (N, {"push-pull", "fixed", "reliable"})
 
 
 def test_push_pull_needs_one_node_that_reaches_all_and_is_reached_by_all():
@@ -233,21 +234,21 @@ def test_push_pull_needs_one_node_that_reaches_all_and_is_reached_by_all():
 
 PUSHED, PULLED = (networks.static(DIGRAPHS[0], weights=f"{sums}_stochastic") for sums in ("column", "row"))
 PAIR = networks.push_pull(DIGRAPHS[0])
-METHODS = r"StochasticGradientPush.*PushDIGing"
+METHODS = r"PushDIGing.*StochasticGradientPush"
 KGT, DSGD = algorithms.KGT(lr=0.1, local_steps=2), algorithms.DSGD(lr=0.1)
 CHOCO = algorithms.ChocoSGD(lr=0.1, consensus_lr=0.1, compressor=compressors.TopK(k=1))
 PUSH_DIGING, AB = algorithms.PushDIGing(lr=0.1), algorithms.AB(lr=0.1)
 MISFITS = [
-    (KGT, PUSHED, rf"KGT needs a doubly stochastic W; .*column stochastic \(row sums.*{METHODS}.*AB"),
-    (KGT, PULLED, rf"row stochastic \(row sums.*AB runs with networks.push_pull.*{METHODS}"),
-    (KGT, PAIR, r"is push-pull\. .*The pair \(R, C\) is for AB"),
-    (PUSH_DIGING, PULLED, r"PushDIGing needs a column stochastic W; .*weights=\"column_stochastic\""),
-    (PUSH_DIGING, PAIR, r"is push-pull\. .*The pair \(R, C\) is for AB"),
-    (AB, PUSHED, r"AB needs a push-pull W; .*networks.push_pull\(graph\)"),
-    (AB, networks.ring(N), r"AB needs a push-pull W; .*networks.push_pull\(graph\)"),
-    (CHOCO, networks.directed_ring(N), rf"ChocoSGD needs a symmetric W; .*no symmetry, such as DSGD.*{METHODS}"),
+    (KGT, PUSHED, rf"KGT needs a doubly stochastic W \(.*column stochastic, fixed, reliable \(row sums.*{METHODS}"),
+    (KGT, PULLED, rf"row stochastic \(row sums.*No algorithm here.*AB runs with networks.push_pull.*{METHODS}"),
+    (KGT, PAIR, r"is fixed, push-pull, reliable\. .*This network is for AB$"),
+    (PUSH_DIGING, PULLED, r"PushDIGing needs a column stochastic W \(.*weights=\"column_stochastic\""),
+    (PUSH_DIGING, PAIR, r"is fixed, push-pull, reliable\. .*This network is for AB$"),
+    (AB, PUSHED, r"AB needs a push-pull pair .*networks.push_pull\(graph\)"),
+    (AB, networks.ring(N), r"AB needs a push-pull pair .*networks.push_pull\(graph\)"),
+    (CHOCO, networks.directed_ring(N), rf"ChocoSGD needs a symmetric W \(.*This network is for .*DSGD.*{METHODS}"),
     (DSGD, FAMILIES["periodic digraphs"], rf"over its 3 W: row sums in \[0.*{METHODS}"),
-    (DSGD, networks.periodic([RING, PUSHED.W]), r"column stochastic \(over its 2 W: row sums in \[0"),
+    (DSGD, networks.periodic([RING, PUSHED.W]), r"column stochastic, reliable \(over its 2 W: row sums in \[0"),
 ]
 
 

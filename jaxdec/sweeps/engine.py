@@ -110,7 +110,11 @@ def sweep(
     Frozen({'algorithm': 2, 'lr': 2, 'seed': 3, 'round': 11})
     """
     given = algorithms, problems, networks
-    dimensions, known = axes.axes(*given, over), axes.objects(*given)
+    known = axes.objects(*given)
+    for kind, of_kind in known.items():
+        for value in of_kind.values():
+            checks.part(kind, value)
+    dimensions = axes.axes(*given, over)
     seeds = _seeds(seeds)
     checks.horizon(rounds, every)
     if chunk is not None:

@@ -83,8 +83,24 @@ def changed(kind, **changes):
     return module(type("Mine", kind.__bases__, body | {"__annotations__": {f.name: f.type for f in fields}}))
 
 
-def step_of(x):
-    return lambda self, problem, s, r: (State(x(s.x)), Cost())
+def method(**changes):
+    return method(**changes)
+
+
+def init_of(returned):
+    return method(init=lambda self, problem, x0, r: returned(x0))
+
+
+def step_of(returned):
+    return method(step=lambda self, problem, s, r: returned(s))
+
+
+def problem(**changes):
+    return problem(**changes)
+
+
+def network(**changes):
+    return network(**changes)
 
 
 def test_what_the_mistakes_are_made_in_is_right():
@@ -143,16 +159,25 @@ def pair(self, problem, x0, r):
 
 MISTAKES = {
     # Where something else was given.
-    "a class for an algorithm": ({"algorithm": algorithms.KGT}, r"an algorithm, got the class KGT; write KGT\(lr=..., local_steps=...\)"),
+    "a class for an algorithm": (
+        {"algorithm": algorithms.KGT},
+        r"an algorithm, got the class KGT; write KGT\(lr=..., local_steps=...\)",
+    ),
     "a class for a problem": ({"problem": Line}, r"a problem, got the class Line; write Line\(b=...\)"),
     "a class for a network": ({"network": Sleepy}, r"a network, got the class Sleepy; write Sleepy\(n=...\)"),
     "nothing for an algorithm": ({"algorithm": None}, r"an algorithm, such as algorithms.DSGD\(lr=0.1\); got None"),
     "a name for an algorithm": ({"algorithm": "DSGD"}, r"such as algorithms.DSGD\(lr=0.1\); got 'DSGD'"),
     "a list of algorithms": ({"algorithm": [METHOD]}, r"an algorithm, such as .*; got \[DSGD\(lr=0.1\)\]"),
-    "swapped first arguments": ({"algorithm": PROBLEM, "problem": METHOD}, r"an algorithm, got a problem, Quadratic; the order is \(algorithm, problem, network\)"),
+    "swapped first arguments": (
+        {"algorithm": PROBLEM, "problem": METHOD},
+        r"an algorithm, got a problem, Quadratic; the order is \(algorithm, problem, network\)",
+    ),
     "swapped last arguments": ({"problem": RING, "network": PROBLEM}, r"a problem, got a network, Static; the order"),
     "a graph": ({"network": graphs.ring(6)}, r"a network, got a graph, Graph; write networks.static\(graph\)"),
-    "a graph of NetworkX": ({"network": nx.cycle_graph(6)}, r"a network, got a graph, Graph; write networks.static\(graph\)"),
+    "a graph of NetworkX": (
+        {"network": nx.cycle_graph(6)},
+        r"a network, got a graph, Graph; write networks.static\(graph\)",
+    ),
     "an array": ({"network": np.eye(6)}, r"a network, got a matrix, ndarray; write networks.static\(W\)"),
     "an array of JAX": ({"network": jnp.eye(6)}, r"a network, got a matrix, .*; write networks.static\(W\)"),
     "a sparse array": ({"network": sp.eye_array(6)}, r"a network, got a matrix, .*; write networks.static\(W\)"),
@@ -161,43 +186,100 @@ MISTAKES = {
     # An algorithm.
     "no @module": ({"algorithm": NoModule()}, "NoModule is not a pytree.*write @jaxdec.module above its class"),
     "no @module on a subclass": ({"algorithm": NoDecorator(0.1)}, "NoDecorator is not a pytree.*write @jaxdec.module"),
-    "no requires": ({"algorithm": changed(Right, requires=None)(0.1)}, 'no `requires`, .*; write `requires = "symmetric"` in the class, or others of symmetric, doubly stochastic'),
-    "a misspelt law": ({"algorithm": changed(Right, requires="symetric")(0.1)}, "names 'symetric', which is no law; did you mean 'symmetric'[?] The laws are symmetric, doubly"),
-    "a misspelt law among many": ({"algorithm": changed(Right, requires=frozenset({"fixed", "serverr"}))(0.1)}, "names 'serverr', .* did you mean 'server'"),
-    "a misspelt wish": ({"algorithm": changed(Right, wants={"Fixed": "it"})(0.1)}, "wants of Mine names 'Fixed', .* did you mean 'fixed'"),
-    "a misspelt absence": ({"algorithm": changed(Right, absent="freeze")(0.1)}, "absent of Mine is one of 'frozen', 'own', 'refused'; got 'freeze'"),
-    "no init": ({"algorithm": changed(Right, init=None)(0.1)}, r"Mine has no `init`, .*; write `def init\(self, problem, x0, r\)`"),
-    "no step": ({"algorithm": changed(Right, step=None)(0.1)}, r"Mine has no `step`, .*; write `def step\(self, problem, state, r\)`"),
-    "a step of other arguments": ({"algorithm": changed(Right, step=lambda self, s, r: s)(0.1)}, r"Mine is written with `step\(self, s, r\)`; write `def step\(self, problem, state, r\)`, which returns"),
-    "no Cost of init": ({"algorithm": changed(Right, init=lambda self, problem, x0, r: State(x0))(0.1)}, r"Mine.init returns of class State; .* write `return State\(x\), Cost\("),
-    "no Cost of step": ({"algorithm": changed(Right, step=lambda self, problem, s, r: (s, 1))(0.1)}, r"Mine.step returns .*; it returns the state and what the round cost: write"),
-    "nothing from step": ({"algorithm": changed(Right, step=lambda self, problem, s, r: None)(0.1)}, r"Mine.step returns nothing; it returns the state and what the round cost"),
-    "a cost for each node": ({"algorithm": changed(Right, step=lambda self, problem, s, r: (s, Cost(grads=jnp.ones(6))))(0.1)}, r"grads of shape \(6,\); it is one number, the mean"),
-    "a dict as state": ({"algorithm": changed(Right, init=lambda self, problem, x0, r: ({"x": x0}, Cost()))(0.1)}, r"of class dict; write a NamedTuple with a field x.*`class State\(NamedTuple\): x: Any`"),
-    "an array as state": ({"algorithm": changed(Right, init=lambda self, problem, x0, r: (x0, Cost()))(0.1)}, r"an array f64\[6,3\]; write a NamedTuple"),
-    "x of another shape": ({"algorithm": changed(Right, init=lambda self, problem, x0, r: (State(x0.T), Cost()))(0.1)}, r"f64\[3,6\]; it is as x0, f64\[6,3\], or \(1, d\)"),
-    "integers as x": ({"algorithm": changed(Right, init=lambda self, problem, x0, r: (State(x0.astype(int)), Cost()))(0.1)}, r"i64\[6,3\]; it is as x0, f64\[6,3\], .*keep its dtype"),
-    "x whose dtype changes": ({"algorithm": changed(Right, step=step_of(lambda x: x.astype(int)))(0.1)}, r"Mine.step makes i64\[6,3\] of .x of its state, which was f64\[6,3\]; a state keeps"),
-    "x whose shape changes": ({"algorithm": changed(Right, step=step_of(lambda x: x[:2]))(0.1)}, r"makes f64\[2,3\] of .x of its state, which was f64\[6,3\]"),
-    "float64 in a float32 run": ({"algorithm": changed(Right, step=step_of(lambda x: x * np.ones(3)))(0.1), "x0": np.zeros(3, np.float32)}, r"makes f64\[6,3\] of .x of its state, which was f32\[6,3\]"),
-    "a state of another class": ({"algorithm": changed(Right, init=pair)(0.1)}, "makes nothing of .count of its state, which was f64"),
-    "no axis of nodes": ({"algorithm": changed(Right, init=pair)(0.1), "network": Sleepy(6)}, r".count of Mine's state is f64\[\], without the nodes' axis n=6 .*write `absent = \"own\"`"),
+    "no requires": (method(requires=None), 'no `requires`, .*; write `requires = "symmetric"` in the class'),
+    "a misspelt law": (method(requires="symetric"), "names 'symetric', which is no law; did you mean 'symmetric'[?]"),
+    "a misspelt law among many": (
+        method(requires=frozenset({"fixed", "serverr"})),
+        "names 'serverr', .* did you mean 'server'",
+    ),
+    "a misspelt wish": (method(wants={"Fixed": "it"}), "wants of Mine names 'Fixed', .* did you mean 'fixed'"),
+    "a misspelt absence": (
+        method(absent="freeze"),
+        "absent of Mine is one of 'frozen', 'own', 'refused'; got 'freeze'",
+    ),
+    "no init": (method(init=None), r"Mine has no `init`, .*; write `def init\(self, problem, x0, r\)`"),
+    "no step": (method(step=None), r"Mine has no `step`, .*; write `def step\(self, problem, state, r\)`"),
+    "a step of other arguments": (
+        method(step=lambda self, s, r: s),
+        r"Mine is written with `step\(self, s, r\)`; write `def step\(self, problem, state, r\)`, which returns",
+    ),
+    "no Cost of init": (init_of(State), r"Mine.init returns of class State; .* write `return State\(x\), Cost\("),
+    "no Cost of step": (
+        step_of(lambda s: (s, 1)),
+        r"Mine.step returns .*; it returns the state and what the round cost: write",
+    ),
+    "nothing from step": (
+        step_of(lambda s: None),
+        r"Mine.step returns nothing; it returns the state and what the round cost",
+    ),
+    "a cost for each node": (
+        step_of(lambda s: (s, Cost(grads=jnp.ones(6)))),
+        r"grads of shape \(6,\); it is one number, the mean",
+    ),
+    "a dict as state": (
+        init_of(lambda x0: ({"x": x0}, Cost())),
+        r"of class dict; write a NamedTuple with a field x.*`class State\(NamedTuple\): x: Any`",
+    ),
+    "an array as state": (init_of(lambda x0: (x0, Cost())), r"an array f64\[6,3\]; write a NamedTuple"),
+    "x of another shape": (
+        init_of(lambda x0: (State(x0.T), Cost())),
+        r"f64\[3,6\]; it is as x0, f64\[6,3\], or \(1, d\)",
+    ),
+    "integers as x": (
+        init_of(lambda x0: (State(x0.astype(int)), Cost())),
+        r"i64\[6,3\]; it is as x0, f64\[6,3\], .*keep its dtype",
+    ),
+    "x whose dtype changes": (
+        step_of(lambda s: (State(s.x.astype(int)), Cost())),
+        r"Mine.step makes i64\[6,3\] of .x of its state, which was f64\[6,3\]; a state keeps",
+    ),
+    "x whose shape changes": (
+        step_of(lambda s: (State(s.x[:2]), Cost())),
+        r"makes f64\[2,3\] of .x of its state, which was f64\[6,3\]",
+    ),
+    "float64 in a float32 run": (
+        step_of(lambda s: (State(s.x * np.ones(3)), Cost())) | {"x0": np.zeros(3, np.float32)},
+        r"makes f64\[6,3\] of .x of its state, which was f32\[6,3\]",
+    ),
+    "a state of another class": (method(init=pair), "makes nothing of .count of its state, which was f64"),
+    "no axis of nodes": (
+        method(init=pair) | {"network": Sleepy(6)},
+        r".count of Mine's state is f64\[\], without the nodes' axis n=6 .*write `absent = \"own\"`",
+    ),
     # A problem.
-    "a size that is traced": ({"problem": Traced(6, 3)}, r"n of Traced is a traced field, .* write `n: int = static\(\)`"),
-    "a size that is computed": ({"problem": Summed(6)}, r"n of Summed is .*; write `n: int = static\(\)`, or a property that returns part of an array's shape"),
-    "no loss": ({"problem": changed(Line, loss=None)(np.ones((6, 3)))}, r"Mine has no `loss`, .*; write `def loss\(self, x, batch=None\)`"),
-    "no sample": ({"problem": changed(Line, sample=None)(np.ones((6, 3)))}, r"Mine has no `sample`, .*; write `def sample\(self, key_data, i\)`"),
-    "no n": ({"problem": changed(Line, n=None)(np.ones((6, 3)))}, r"Mine has no `n`, .*; write `n: int = static\(\)`"),
-    "no d": ({"problem": changed(Line, d=None)(np.ones((6, 3)))}, r"Mine has no `d`, .*; write `d: int = static\(\)`"),
+    "a size that is traced": (
+        {"problem": Traced(6, 3)},
+        r"n of Traced is a traced field, .* write `n: int = static\(\)`",
+    ),
+    "a size that is computed": (
+        {"problem": Summed(6)},
+        r"n of Summed is .*; write `n: int = static\(\)`, or a property that returns part of an array's shape",
+    ),
+    "no loss": (problem(loss=None), r"Mine has no `loss`, .*; write `def loss\(self, x, batch=None\)`"),
+    "no sample": (problem(sample=None), r"Mine has no `sample`, .*; write `def sample\(self, key_data, i\)`"),
+    "no n": (problem(n=None), r"Mine has no `n`, .*; write `n: int = static\(\)`"),
+    "no d": (problem(d=None), r"Mine has no `d`, .*; write `d: int = static\(\)`"),
     "no base": ({"problem": Bare(6, 3)}, r"Bare has no `minimizer`; write `class Bare\(problems.Problem\)`"),
-    "no grad, and no base": ({"problem": changed(Bare, grad=None)(6, 3)}, r"Mine has no `grad`, .*; write `def grad\(self, x, batch=None\)`"),
+    "no grad, and no base": (
+        {"problem": changed(Bare, grad=None)(6, 3)},
+        r"Mine has no `grad`, .*; write `def grad\(self, x, batch=None\)`",
+    ),
     # A network.
-    "no init of a network": ({"network": changed(Sleepy, init=None)(6)}, r"Mine has no `init`, .*; write `def init\(self, key\)`"),
-    "no at": ({"network": changed(Sleepy, at=None)(6)}, r"Mine has no `at`, .*; write `def at\(self, memory, t, key\)`"),
-    "at of the first edition": ({"network": FirstEdition(6, frozenset())}, r"`at\(self, t, key\)`; write `def at\(self, memory, t, key\)`, .*`return memory, World\(W\)`"),
-    "no world": ({"network": changed(Sleepy, at=array)(6)}, r"at of Mine returns .*; it returns the memory and the world: write `return memory, World\(W\)`"),
-    "a misspelt promise": ({"network": Sleepy(6, frozenset({"doubly-stochastic", "symmetric"}))}, "provides of Sleepy names 'doubly-stochastic', .*did you mean 'doubly stochastic'"),
-}  # fmt: skip
+    "no init of a network": (network(init=None), r"Mine has no `init`, .*; write `def init\(self, key\)`"),
+    "no at": (network(at=None), r"Mine has no `at`, .*; write `def at\(self, memory, t, key\)`"),
+    "at of the first edition": (
+        {"network": FirstEdition(6, frozenset())},
+        r"`at\(self, t, key\)`; write `def at\(self, memory, t, key\)`, .*`return memory, World\(W\)`",
+    ),
+    "no world": (
+        network(at=array),
+        r"at of Mine returns .*; it returns the memory and the world: write `return memory, World\(W\)`",
+    ),
+    "a misspelt promise": (
+        {"network": Sleepy(6, frozenset({"doubly-stochastic", "symmetric"}))},
+        "provides of Sleepy names 'doubly-stochastic', .*did you mean 'doubly stochastic'",
+    ),
+}
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
@@ -225,9 +307,9 @@ def test_a_sweep_tells_it_before_it_runs_what_is_right(mistake, monkeypatch):
     changes, message = MISTAKES[mistake]
     arguments = {"algorithm": METHOD, "problem": PROBLEM, "network": RING} | changes
     monkeypatch.setattr("jaxdec.sweeps.engine.Session", lambda *_: pytest.fail("something was run"))
+    both = zip((METHOD, PROBLEM, RING), arguments.values(), strict=True)
     with pytest.raises((TypeError, ValueError), match=message):
-        sweep(*({"right": right, "wrong": wrong} for right, wrong in zip((METHOD, PROBLEM, RING), arguments.values())),
-              rounds=2)  # fmt: skip
+        sweep(*({"right": right, "wrong": wrong} for right, wrong in both), rounds=2)
 
 
 def test_a_network_of_ones_own_that_says_p_is_one_changes_nothing():

@@ -1,0 +1,12 @@
+"""The laws that every algorithm obeys, for a method of your own: as a table, and as tests.
+
+`conform(Mine(lr=0.1))` prints what was found; `TestMine = battery(Mine(lr=0.1))` in a test file is one test for each
+law, and `laws(Mine(lr=0.1))` is the list of them. What you know of your method is tested too: that it is exact, what
+sums to zero, what it conserves, and the same method as a plain loop over nodes.
+"""
+
+from jaxdec.testing.defaults import gradients, quadratic
+from jaxdec.testing.expect import LawBroken, NotTested
+from jaxdec.testing.rules import Law, Verdict, battery, conform, laws
+
+__all__ = ["Law", "LawBroken", "NotTested", "Verdict", "battery", "conform", "gradients", "laws", "quadratic"]

@@ -23,7 +23,7 @@ Where beta_k = beta, there is a choice of D_{-1}: start = "statistic" takes D_0 
 D_{-1} = 0. After "identity", with beta = 0.999 and updates only at synchronization, Dhat stays near 1 for a long time;
 after "zero" the first steps are as long as if lr were divided by 1 - beta (squared: by its root).
 
-Who updates D, from which statistic and how often is the algorithm's matter: see `algorithms.SAVIC`.
+Who updates D, from which statistic and how often is the algorithm's matter, such as `algorithms.SAVIC`'s.
 """
 
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol

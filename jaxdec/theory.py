@@ -5,8 +5,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import ArrayLike
 
-from jaxdec import algorithms as _algorithms
-from jaxdec import graphs
+from jaxdec import checks, graphs
 from jaxdec.networks import weights as _weights
 from jaxdec.problems.constants import Constants, constants
 
@@ -25,11 +24,7 @@ def mixing(network: Any) -> graphs.Spectrum:
 
 
 def _matrix(network: Any) -> Any:
-    if hasattr(network, "provides") and not hasattr(getattr(network, "W", None), "dense"):
-        raise ValueError(
-            f"this {type(network).__name__} network has no single W: it changes from round to round, or is a pair; "
-            "pass one of its matrices, such as network.member(0) or network.W.R"
-        )
+    checks.single(network)
     return _weights.matrix(network)[0]
 
 
@@ -39,28 +34,12 @@ def _matrix(network: Any) -> Any:
 def stability_limit(algorithm: Any, W: Any, curvature: float = 1.0) -> float:
     r"""The step size below which a method converges, and above which it diverges, on quadratics of equal curvature.
 
-    For f_i(x) = a ‖x‖²/2 - b_i'x with exact gradients and symmetric W every method here is linear, and falls apart into
-    one small recursion for each eigenvalue l of W. The limits on lr a, with λ the least eigenvalue and beta the
-    momentum, are where the first root z of its polynomial leaves the unit circle::
-
-        DSGD "atc"                    z = l (1 - lr a)                              2
-        DSGD "cta"                    z = l - lr a                                  1 + λ
-        DSGDm                         z² - (l (1 - lr a) + beta) z + l beta         2 (1 + beta); if λ < 0 also
-                                                                                    (1 + |λ|) (1 - beta) / |λ|
-        DecentLaM                     z² - (l (1 - lr a) + beta) z + beta           2 (1 + beta); if λ < 0 also
-                                                                                    (1 + |λ|) / |λ|
-        GradientTracking "cta"        (z - l)² + lr a (z - 1)                       (1 + λ)² / 2
-        GradientTracking "semi-atc"   (z - l)² + lr a l (z - 1)                     2; if λ < 0 also (1 - λ²) / |λ|
-        GradientTracking "atc"        (z - l)² + lr a l² (z - 1)                    2; if λ < 0 also (1 + λ)² / (2 λ²)
-        MomentumTracking              (z - l)² (z - beta) + lr a z (z - 1)          (1 + λ)² (1 + beta) / 2
-        D2                            z² - l (2 - lr a) z + l (1 - lr a)            2, if λ >= -1/3
-        NIDS                          D2 on (I + W)/2                               2
-        EXTRA                         z² - (1 + l - lr a) z + (1 + l)/2 - lr a      (5 + 3 λ) / 4
-
-    `AugDGM` is the "atc" form of tracking. D2 with λ < -1/3 has no such limit: it diverges for small steps too.
+    For f_i(x) = a ‖x‖²/2 - b_i'x with exact gradients and symmetric W a linear method falls apart into one small
+    recursion for each eigenvalue of W. The limit on lr a is where the first root of its polynomial leaves the unit
+    circle: the class has it, as `limit(eigenvalue)` of the least eigenvalue, with the polynomial in its docstring.
 
     Args:
-        algorithm: an object of `jaxdec.algorithms`; its own step size does not matter.
+        algorithm: an object whose class has a method `limit`; its own step size does not matter.
         W: symmetric weights, a network that does not change, or a graph.
         curvature: a. With unequal curvatures the limit at a = L is a guide, not a guarantee.
 
@@ -75,47 +54,16 @@ def stability_limit(algorithm: Any, W: Any, curvature: float = 1.0) -> float:
     0.2222
     >>> round(stability_limit(algorithms.MomentumTracking(lr=0.1, momentum=0.9), networks.ring(8), curvature=2.0), 4)
     0.2111
+    >>> [name for name in algorithms.__all__ if hasattr(getattr(algorithms, name), "limit")]  # AugDGM makes one
+    ['D2', 'DSGD', 'EXTRA', 'NIDS', 'DSGDm', 'DecentLaM', 'ExactDiffusion', 'GradientTracking', 'MomentumTracking']
     """
     if not curvature > 0:
         raise ValueError(f"the curvature is positive; got {curvature}")
+    limit = checks.limit(algorithm)
     l = mixing(W).lambda_min
     if np.isnan(l):
         raise ValueError("the limits are known for symmetric W; this one is not symmetric")
-    return _limit(algorithm, l) / curvature
-
-
-def _limit(algorithm: Any, l: float) -> float:
-    """The limit on lr times curvature where the least eigenvalue is l."""
-    beta = float(np.asarray(getattr(algorithm, "momentum", 0.0)))
-    bound = lambda always, negative: min(always, negative(-l)) if l < 0 else always
-    match algorithm:
-        case _algorithms.DSGD(form="atc"):
-            return 2.0
-        case _algorithms.DSGD(form="cta"):
-            return 1 + l
-        case _algorithms.DSGDm():
-            return bound(2 * (1 + beta), lambda m: (1 + m) * (1 - beta) / m)
-        case _algorithms.DecentLaM():
-            return bound(2 * (1 + beta), lambda m: (1 + m) / m)
-        case _algorithms.GradientTracking(form="cta"):
-            return (1 + l) ** 2 / 2
-        case _algorithms.GradientTracking(form="semi-atc"):
-            return bound(2.0, lambda m: (1 - m**2) / m)
-        case _algorithms.GradientTracking(form="atc"):
-            return bound(2.0, lambda m: (1 - m) ** 2 / (2 * m**2))
-        case _algorithms.MomentumTracking():
-            return (1 + l) ** 2 * (1 + beta) / 2
-        case _algorithms.D2() if l < -1 / 3 - 1e-9:
-            raise ValueError(
-                f"D2 has no limit below which it converges: the least eigenvalue of W is {l:.4g}, below -1/3, and lr a "
-                f"has to be between {(3 + 1 / l) / 2:.4g} and 2. Take NIDS, or D2 on networks.static(graphs.lazy(W))"
-            )
-        case _algorithms.D2() | _algorithms.NIDS():
-            return 2.0
-        case _algorithms.EXTRA():
-            return (5 + 3 * l) / 4
-    known = "DSGD, DSGDm, DecentLaM, GradientTracking, MomentumTracking, D2, NIDS and EXTRA"
-    raise ValueError(f"no exact limit is known for {type(algorithm).__name__}; there is one for {known}")
+    return limit(l) / curvature
 
 
 def descent_step(L: float) -> float:

@@ -212,7 +212,7 @@ SERVER = [
     A.SCAFFOLD(lr=0.1, local_steps=3),
     A.FedOpt(Partial(optax.adam, learning_rate=0.1), Partial(optax.sgd, learning_rate=0.1), local_steps=3),
     A.SAVIC(lr=0.1, local_steps=3, scaling=scaling.Adam()),
-    A.SAVIC(lr=0.1, local_steps=3, scaling=scaling.OASIS(), scope="local", momentum=0.5),
+    A.LocalSAVIC(lr=0.1, local_steps=3, scaling=scaling.OASIS(), momentum=A.HeavyBall(0.5)),
 ]
 OTHERS += [
     Case(a, None, exact=False, network=networks.server(N, cohort=N // 2 if a.absent == "own" else None)) for a in SERVER

@@ -90,6 +90,13 @@ VARIANTS = [  # every scaling, choice and network at least once
 ]
 
 
+def composed(one, *, scope="global", momentum=None, form="heavy ball", buffers="average", **choices):
+    """The method of the choices that the reference has as options."""
+    part = None if momentum is None else A.HeavyBall(momentum, form, buffers)
+    make = A.LocalSAVIC if scope == "local" else A.SAVIC
+    return make(lr=0.05, local_steps=K, scaling=one, momentum=part, **choices)
+
+
 @pytest.mark.parametrize(("kind", "name", "options"), VARIANTS)
 def test_savic_is_its_loop(kind, name, options):
     one, settings = SCALINGS[kind]
@@ -101,7 +108,7 @@ def test_savic_is_its_loop(kind, name, options):
         grad, statistic, X0, ROUNDS, present(network), clients=N, lr=0.05, local_steps=K,
         diagonal=lambda: reference.Diagonal(kind, D, alpha=0.1, **settings), **renamed, **kept,
     )  # fmt: skip
-    same(model(A.SAVIC(lr=0.05, local_steps=K, scaling=one, **options), network), expected)
+    same(model(composed(one, **options), network), expected)
 
 
 # What they reduce to
@@ -140,8 +147,8 @@ def test_savic_of_one_client_is_preconditioned_sgd_of_one_node():
 def test_local_and_global_scaling_of_one_client_with_one_step_are_one():
     alone, settings = PROBLEM.take(jnp.asarray([2])), {"lr": 0.05, "local_steps": 1}
     paths = [
-        model(A.SAVIC(**settings, scaling=scaling.OASIS(alpha=0.1), scope=scope), networks.server(1), alone)
-        for scope in ("global", "local")
+        model(make(**settings, scaling=scaling.OASIS(alpha=0.1)), networks.server(1), alone)
+        for make in (A.SAVIC, A.LocalSAVIC)
     ]
     same(*paths)
 
@@ -210,10 +217,8 @@ PARTIAL = {
     "SCAFFOLD I": A.SCAFFOLD(lr=0.2, local_steps=K, option="I"),
     "SCAFFOLD II": A.SCAFFOLD(lr=0.2, local_steps=K),
     "FedOpt": A.FedOpt(Partial(optax.adam, learning_rate=0.1), Partial(optax.adam, learning_rate=0.1), local_steps=K),
-    "SAVIC": A.SAVIC(lr=0.05, local_steps=K, scaling=scaling.AdaHessian(), momentum=0.5),
-    "SAVIC local": A.SAVIC(
-        lr=0.05, local_steps=K, scaling=scaling.OASIS(alpha=0.1), scope="local", momentum=0.5, buffers="keep"
-    ),
+    "SAVIC": composed(scaling.AdaHessian(), momentum=0.5),
+    "SAVIC local": composed(scaling.OASIS(alpha=0.1), scope="local", momentum=0.5, buffers="keep"),
 }
 each = pytest.mark.parametrize("algorithm", PARTIAL.values(), ids=PARTIAL)
 
@@ -253,9 +258,9 @@ COSTS = [  # gradients, vectors up and vectors down of a client that takes part
     (PARTIAL["FedOpt"], K, 1, 1),
     (PARTIAL["SAVIC"], K + 1, 3, 3),
     (PARTIAL["SAVIC local"], 2 * K, 1, 1),
-    (A.SAVIC(lr=0.1, local_steps=K, scaling=scaling.Adam()), K, 2, 2),
-    (A.SAVIC(lr=0.1, local_steps=K, scaling=scaling.Adam(), scope="local", average_scalings=True), K, 2, 2),
-    (A.SAVIC(lr=0.1, local_steps=K, scaling=scaling.Identity(), momentum=0.5), K, 2, 2),
+    (composed(scaling.Adam()), K, 2, 2),
+    (composed(scaling.Adam(), scope="local", average_scalings=True), K, 2, 2),
+    (composed(scaling.Identity(), momentum=0.5), K, 2, 2),
 ]
 
 
@@ -297,7 +302,7 @@ def test_numbers_in_an_optimizer_or_a_scaling_are_traced():
     client = Partial(optax.sgd, learning_rate=0.1)
     methods = [
         lambda v: A.FedOpt(Partial(optax.adam, learning_rate=v, b1=v), client, local_steps=K),
-        lambda v: A.SAVIC(lr=v, local_steps=K, scaling=scaling.Adam(beta=v, alpha=v), momentum=v),
+        lambda v: A.SAVIC(lr=v, local_steps=K, scaling=scaling.Adam(beta=v, alpha=v), momentum=A.HeavyBall(v)),
     ]
     for method in methods:
         path(method(0.1))

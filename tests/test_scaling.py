@@ -11,7 +11,7 @@ import pytest
 from reference.local import KINDS, Diagonal
 
 from jaxdec import networks, problems, run, scaling
-from jaxdec.algorithms import SAVIC
+from jaxdec.algorithms import SAVIC, HeavyBall, LocalSAVIC
 
 D, UPDATES = 4, 20
 CLASSES: dict[str, Any] = {
@@ -124,9 +124,11 @@ def savic(one, **options):
         (savic(scaling.RMSProp(beta=1.1)), ValueError, r"in \[0, 1\].*1.1"),
         (savic(scaling.OASIS(rule="sum")), ValueError, "OASIS.rule is one of"),  # type: ignore[arg-type]
         (savic(scaling.OASIS(start="one")), ValueError, "OASIS.start is one of"),  # type: ignore[arg-type]
-        (savic(scaling.Identity(), scope="here"), ValueError, "SAVIC.scope is one of"),
-        (savic(scaling.Identity(), momentum=1.0), ValueError, r"SAVIC.momentum lies in \[0, 1\)"),
-        (savic(scaling.Identity(), average_scalings=True), ValueError, 'for scope="local"'),
+        (savic(scaling.Identity(), at="here"), ValueError, "SAVIC.at is one of"),
+        (savic(scaling.Identity(), momentum=HeavyBall(1.0)), ValueError, r"HeavyBall.momentum lies in \[0, 1\)"),
+        (savic(scaling.Identity(), momentum=HeavyBall(0.5, "nesterov")), ValueError, "HeavyBall.form is one of"),  # type: ignore[arg-type]
+        (savic(scaling.Identity(), momentum=0.9), TypeError, r"SAVIC.momentum is None or .*HeavyBall.*got 0.9"),
+        (LocalSAVIC(0.1, 2, "adam"), TypeError, "LocalSAVIC.scaling is an object"),  # type: ignore[arg-type]
         (savic(scaling.Identity(), local_steps=0), ValueError, "SAVIC.local_steps"),
     ],
 )

@@ -8,6 +8,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,21 +32,24 @@ BOTH = {"compressor": Q, "down_compressor": Q}
 EVERYBODY, SOME, COHORT = networks.server(N), networks.server(N, participation=0.6), networks.server(N, cohort=2)
 ONCE = networks.server(N, participation=0.6, broadcast="once")
 ADAM, OASIS = scaling.Adam(beta=0.9, alpha=0.1), scaling.OASIS(beta=0.9, alpha=0.1)
-RMSPROP = scaling.RMSProp(beta=0.9, alpha=0.1)
+RMSPROP, KEPT = scaling.RMSProp(beta=0.9, alpha=0.1), A.HeavyBall(0.7, buffers="keep")
 
 
-def savic(**options: Any) -> Any:
-    return A.SAVIC(lr=0.05, local_steps=3, **options)
+def label(method: Any) -> str:
+    return "SAVIC local" if isinstance(method, A.LocalSAVIC) else type(method).__name__
+
+
+savic = partial(A.SAVIC, lr=0.05, local_steps=3)
+local_savic = partial(A.LocalSAVIC, lr=0.05, local_steps=3)
 
 
 def server_cases() -> dict[str, tuple[Any, Any]]:
     """Methods of a server under each way of taking part, and their variants."""
     found: dict[str, tuple[Any, Any]] = {}
     for method in SERVER:
-        name = type(method).__name__ + (" local" if "OASIS" in repr(method) else "")
-        found[f"{name}, everybody"] = method, EVERYBODY
+        found[f"{label(method)}, everybody"] = method, EVERYBODY
         if type(method).absent == "own":
-            found[f"{name}, coins"] = method, SOME
+            found[f"{label(method)}, coins"] = method, SOME
     learning = {"alpha": 0.1, "momentum": 0.3}
     for network, kind in ((EVERYBODY, "everybody"), (SOME, "coins"), (COHORT, "cohort")):
         for memories in ("n", "one"):
@@ -64,16 +68,16 @@ def server_cases() -> dict[str, tuple[Any, Any]]:
     found["SGD, once"] = A.SGD(lr=0.1, momentum=0.4), ONCE
     variants: dict[str, tuple[Any, Any]] = {
         "Adam": (savic(scaling=ADAM), EVERYBODY),
-        "Adam local averaged": (savic(scaling=ADAM, scope="local", average_scalings=True), SOME),
+        "Adam local averaged": (local_savic(scaling=ADAM, average_scalings=True), SOME),
         "Adam steps last squares": (savic(scaling=ADAM, count="steps", at="last", average="squares"), EVERYBODY),
-        "Adam momentum keep": (savic(scaling=ADAM, momentum=0.7, buffers="keep"), COHORT),
-        "RMSProp squares ema": (savic(scaling=RMSPROP, average="squares", momentum=0.7, form="ema"), SOME),
+        "Adam momentum keep": (savic(scaling=ADAM, momentum=KEPT), COHORT),
+        "RMSProp squares ema": (savic(scaling=RMSPROP, average="squares", momentum=A.HeavyBall(0.7, form="ema")), SOME),
         "RMSProp last": (savic(scaling=RMSPROP, at="last"), COHORT),
-        "OASIS momentum": (savic(scaling=OASIS, momentum=0.7), COHORT),
-        "OASIS local momentum reset": (savic(scaling=OASIS, scope="local", momentum=0.7, buffers="reset"), COHORT),
-        "OASIS last momentum keep": (savic(scaling=OASIS, at="last", momentum=0.7, buffers="keep"), SOME),
-        "OASIS local ema keep": (savic(scaling=OASIS, scope="local", momentum=0.7, form="ema", buffers="keep"), SOME),
-        "Adam local": (savic(scaling=ADAM, scope="local"), COHORT),
+        "OASIS momentum": (savic(scaling=OASIS, momentum=A.HeavyBall(0.7)), COHORT),
+        "OASIS local momentum reset": (local_savic(scaling=OASIS, momentum=A.HeavyBall(0.7, buffers="reset")), COHORT),
+        "OASIS last momentum keep": (savic(scaling=OASIS, at="last", momentum=KEPT), SOME),
+        "OASIS local ema keep": (local_savic(scaling=OASIS, momentum=A.HeavyBall(0.7, "ema", "keep")), SOME),
+        "Adam local": (local_savic(scaling=ADAM), COHORT),
         "Identity": (savic(scaling=scaling.Identity()), COHORT),
     }
     return found | {f"SAVIC, {name}": variant for name, variant in variants.items()}
@@ -87,8 +91,7 @@ def cases() -> dict[str, tuple[Any, Any]]:
     for case in OTHERS[: -len(SERVER)]:
         found[type(case.algorithm).__name__] = case.algorithm, case.network
     for case in OTHERS[-len(SERVER) :]:
-        name = type(case.algorithm).__name__ + (" local" if "OASIS" in repr(case.algorithm) else "")
-        found[f"{name}, half"] = case.algorithm, case.network
+        found[f"{label(case.algorithm)}, half"] = case.algorithm, case.network
     ring, matchings = networks.ring(N), networks.random_matchings(N, pool=40)
     for name, network in {"ring": ring, "matchings": matchings, "torus": networks.torus(2, 3)}.items():
         found[f"GradientTracking, {name}"] = A.GradientTracking(lr=0.1), network

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxdec import checks
-from jaxdec.compressors.memory import difference
-from jaxdec.types import Iterates, PRNGKey, Round
+from jaxdec.compressors import Identity, memory
+from jaxdec.types import Iterates, Round
 
 Memories = Literal["n", "one"]
 Start = Literal["gradient", "zero"] | None
@@ -20,46 +20,58 @@ class Memory(NamedTuple):
     hbar: Float[Array, "1 d"]  # the server's single memory; where it has n, their mean
 
 
-def start(problem: Any, x0: Iterates, alpha: Any, r: Round, at: str | None) -> tuple[Memory, int]:
+def start(method: Any, problem: Any, x0: Iterates, r: Round) -> tuple[Memory, int]:
     """Memories of gradients that start at the first gradients, or at zero, and how many vectors were sent for it.
 
     Without a choice (None) it is the gradients where every client takes part in every round and memories are used.
+
+    Args:
+        method: with fields `compressor`, `alpha` and `start`.
+        problem: of all clients.
+        x0: (n, d), whose mean is the model.
+        r: round 0.
     """
-    unused = isinstance(alpha, int | float) and alpha == 0
-    if unused or at == "zero" or (at is None and not r.everybody):
+    unused = method.alpha is None and isinstance(method.compressor, Identity)
+    if unused or method.start == "zero" or (method.start is None and not r.everybody):
         return Memory(jnp.zeros_like(x0), jnp.zeros_like(x0[:1])), 0
     x = jnp.broadcast_to(jnp.mean(x0, axis=0, keepdims=True), x0.shape)
-    g = problem.grad(x, problem.sample(r.key_data, 0))
-    h = jnp.where(jnp.asarray(alpha) > 0, g, 0)
+    g = problem.grad(x, r.draw(problem))
+    h = jnp.where(jnp.asarray(_alpha(method, problem)) > 0, g, 0)
     return Memory(h, jnp.mean(h, axis=0, keepdims=True) / r.p), 1
 
 
-def aggregate(
-    compressor: Any, key: PRNGKey, g: Iterates, s: Memory, alpha: Any, r: Round, problem: Any, memories: Memories = "n"
-) -> tuple[Float[Array, "1 d"], Memory, Any]:
-    """The server's estimate of the mean gradient from differences to memories, the memories, and the messages' bits.
+def estimate(method: Any, problem: Any, s: Memory, D: Float[Array, "m d"], r: Round) -> tuple[Any, Memory]:
+    """The server's estimate of the mean gradient, and the memories, from the decoded messages D_i = C(g_i - h_i).
 
     With S those who take part, each with probability p::
 
-        D_i = C(g_i - h_i)                                               i in S
         memories = "n":    ghat = (1/pn) Σ_S (h_i + D_i)                  the server knows every h_i
         memories = "one":  ghat = hbar + (1/pn) Σ_S D_i;   hbar = hbar + (alpha/pn) Σ_S D_i
         h_i = h_i + alpha D_i                                            i in S
 
     The two are the same where everybody takes part.
+
+    Args:
+        method: with fields `compressor`, `alpha` and `memories`.
+        problem: of all clients.
+        s: the memories before.
+        D: of those who take part.
+        r: the round.
     """
-    sent = difference(compressor, key, g, r.rows(s.h), alpha, problem.blocks)
-    h = r.kept(s.h, sent.memory)
-    if memories == "n":
-        ghat, hbar = r.mean(sent.value), jnp.mean(h, axis=0, keepdims=True)
-    else:
-        D = r.mean(sent.message)
-        ghat, hbar = s.hbar + D, s.hbar + alpha * D
-    return ghat, Memory(h, hbar), sent.bits
+    alpha = _alpha(method, problem)
+    h = r.kept(s.h, r.rows(s.h) + alpha * D)
+    if method.memories == "n":
+        return r.mean(r.rows(s.h) + D), Memory(h, jnp.mean(h, axis=0, keepdims=True))
+    mean = r.mean(D)
+    return s.hbar + mean, Memory(h, s.hbar + alpha * mean)
 
 
-def check(name: str, algorithm: Any) -> None:
+def check(name: str, method: Any) -> None:
     """Refuse a kind of memory that there is not."""
-    checks.choice(f"{name}.memories", algorithm.memories, ("n", "one"))
-    if algorithm.start is not None:
-        checks.choice(f"{name}.start", algorithm.start, ("gradient", "zero"))
+    checks.choice(f"{name}.memories", method.memories, ("n", "one"))
+    if method.start is not None:
+        checks.choice(f"{name}.start", method.start, ("gradient", "zero"))
+
+
+def _alpha(method: Any, problem: Any) -> Any:
+    return memory.rate(method.alpha, method.compressor, problem.blocks)

@@ -47,12 +47,12 @@ class AB:
         checks.choice("AB.form", self.form, ("atc", "cta"))
 
     def init(self, problem, x0, r):
-        g = problem.grad(x0, problem.sample(r.key_data, 0))
+        g = problem.grad(x0, r.draw(problem))
         return State(x0, g, g), Cost(grads=problem.batch_size)
 
     def step(self, problem, s, r):
         R, C = r.W
         x = R @ (s.x - self.lr * s.y) if self.form == "atc" else R @ s.x - self.lr * s.y
-        g = problem.grad(x, problem.sample(r.key_data, r.t + 1))
+        g = problem.grad(x, r.draw(problem, 1))
         y = C @ s.y + g - s.g
         return State(x, y, g), Cost(grads=problem.batch_size, vectors=2)

@@ -72,19 +72,19 @@ class Artemis:
         memory.advise("Artemis.alpha", self.alpha, self.compressor, problem.blocks)
 
     def init(self, problem, x0, r):
-        alpha = memory.rate(self.alpha, self.compressor, problem.blocks)
-        x, (up, sent) = jnp.mean(x0, axis=0, keepdims=True), _clients.start(problem, x0, alpha, r, self.start)
+        x = jnp.mean(x0, axis=0, keepdims=True)
+        up, sent = _clients.start(self, problem, x0, r)
         return State(x, jnp.zeros_like(x), up), Cost(vectors=sent)
 
     def step(self, problem, s, r):
         clients, (key_up, key_down) = r.of(problem), jax.random.split(r.key)
-        alpha = memory.rate(self.alpha, self.compressor, problem.blocks)
         g = clients.grad(r.spread(s.x), r.draw(clients))
-        ghat, up, bits = _clients.aggregate(self.compressor, key_up, g, s.up, alpha, r, problem, self.memories)
+        D = self.compressor(key_up, g - r.rows(s.up.h), problem.blocks)
+        ghat, up = _clients.estimate(self, problem, s.up, D.value, r)
         c = self.down_compressor(key_down, ghat, problem.blocks)
         v = self.momentum * s.v + c.value
         x = s.x - self.lr * v
-        return State(x, v, up), r.cost(clients.batch_size, 1, bits, c.mean_bits, missed=True)
+        return State(x, v, up), r.cost(clients.batch_size, 1, D.bits, c.mean_bits, missed=True)
 
 
 class DOREState(NamedTuple):
@@ -154,23 +154,27 @@ class DORE:
         memory.advise_feedback("DORE.feedback", feedback, self.down_compressor, problem.blocks)
 
     def init(self, problem, x0, r):
-        alpha = memory.rate(self.alpha, self.compressor, problem.blocks)
-        x, (up, sent) = jnp.mean(x0, axis=0, keepdims=True), _clients.start(problem, x0, alpha, r, self.start)
+        x = jnp.mean(x0, axis=0, keepdims=True)
+        up, sent = _clients.start(self, problem, x0, r)
         return DOREState(x, jnp.zeros_like(x), jnp.zeros_like(x), up), Cost(vectors=sent)
 
     def step(self, problem, s, r):
         clients, (key_up, key_down) = r.of(problem), jax.random.split(r.key)
-        alpha = memory.rate(self.alpha, self.compressor, problem.blocks)
         g = clients.grad(r.spread(s.x), r.draw(clients))
-        ghat, up, bits = _clients.aggregate(self.compressor, key_up, g, s.up, alpha, r, problem, self.memories)
+        D = self.compressor(key_up, g - r.rows(s.up.h), problem.blocks)
+        ghat, up = _clients.estimate(self, problem, s.up, D.value, r)
         if self.form == "code":
             eta = self.lr if self.feedback is None else self.feedback
-            c, e = memory.corrected(self.down_compressor, key_down, ghat, eta * s.e, problem.blocks)
+            u = ghat + eta * s.e
+            c = self.down_compressor(key_down, u, problem.blocks)
+            e = u - c.value
             v = self.momentum * s.v + c.value
             x = s.x - self.lr * v
         else:
             eta = 1 if self.feedback is None else self.feedback
             v = self.momentum * s.v + ghat
-            c, e = memory.corrected(self.down_compressor, key_down, -self.lr * v, eta * s.e, problem.blocks)
+            u = -self.lr * v + eta * s.e
+            c = self.down_compressor(key_down, u, problem.blocks)
+            e = u - c.value
             x = s.x + self.outer_lr * c.value
-        return DOREState(x, v, e, up), r.cost(clients.batch_size, 1, bits, c.mean_bits, missed=True)
+        return DOREState(x, v, e, up), r.cost(clients.batch_size, 1, D.bits, c.mean_bits, missed=True)

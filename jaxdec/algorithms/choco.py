@@ -98,7 +98,7 @@ class ChocoSGD:
         return State(x0, jnp.zeros_like(x0)), Cost()
 
     def step(self, problem, s, r):
-        half = s.x - self.lr * problem.grad(s.x, problem.sample(r.key_data, r.t))
+        half = s.x - self.lr * problem.grad(s.x, r.draw(problem))
         q = self.compressor(r.key, half - s.xhat, problem.blocks)
         xhat = s.xhat + q.value
         x = half + self.consensus_lr * (r.W @ xhat - xhat)

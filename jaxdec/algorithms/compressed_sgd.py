@@ -100,10 +100,10 @@ class QSGD:
     def step(self, problem, s, r):
         clients = r.of(problem)
         g = clients.grad(r.spread(s.x), r.draw(clients))
-        D, bits = self.compressor(jax.random.split(r.key)[0], g, problem.blocks)
-        v = self.momentum * s.v + r.mean(D)
+        D = self.compressor(jax.random.split(r.key)[0], g, problem.blocks)
+        v = self.momentum * s.v + r.mean(D.value)
         x = s.x - self.lr * v
-        return State(x, v), r.cost(clients.batch_size, 1, bits, 32 * problem.d)
+        return State(x, v), r.cost(clients.batch_size, 1, D.bits, 32 * problem.d)
 
 
 @module
@@ -151,8 +151,9 @@ class BiQSGD:
     def step(self, problem, s, r):
         clients, (key_up, key_down) = r.of(problem), jax.random.split(r.key)
         g = clients.grad(r.spread(s.x), r.draw(clients))
-        D, bits = self.compressor(key_up, g, problem.blocks)
-        c = self.down_compressor(key_down, r.mean(D), problem.blocks)
+        D = self.compressor(key_up, g, problem.blocks)
+        ghat = r.mean(D.value)
+        c = self.down_compressor(key_down, ghat, problem.blocks)
         v = self.momentum * s.v + c.value
         x = s.x - self.lr * v
-        return State(x, v), r.cost(clients.batch_size, 1, bits, c.mean_bits, missed=True)
+        return State(x, v), r.cost(clients.batch_size, 1, D.bits, c.mean_bits, missed=True)

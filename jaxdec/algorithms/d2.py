@@ -37,8 +37,9 @@ class D2:
     on the boundary; the hypercube and many a dense graph with uniform weights lie beyond it. There take (I + W)/2,
     that is `NIDS` or `networks.static(graphs.lazy(W))`.
     Guarantee: Σ c_i = 0 in every round. With exact gradients the fixed point is x_i = x*, c_i = -∇f_i(x*), however
-    different the f_i. On quadratics of equal curvature a it converges if and only if, for every eigenvalue l of W,
-    (3 |l| - 1) / (2 |l|) < lr a if l < 0, and lr a < 2: where λ < -1/3, small steps diverge.
+    different the f_i. On quadratics of equal curvature a, z² - l (2 - lr a) z + l (1 - lr a) has its roots inside the
+    unit circle for every eigenvalue l of W, but for l = 1 the root 1 of what is conserved, if and only if lr a < 2 and
+    (3 |l| - 1) / (2 |l|) < lr a for every l < 0: where λ < -1/3, small steps diverge.
     Precision: in float32 C adds up by how much the rows of W miss 1, about 1e-7 ‖x‖ / lr a round, as it does in `NIDS`,
     `EXTRA` and `LED`; long runs to high accuracy need float64.
     Reference: Tang, Lian, Yan, Zhang, Liu (2018), arXiv:1803.07068. The form for a changing lr is that of the code of
@@ -54,11 +55,25 @@ class D2:
     requires: ClassVar[str] = "symmetric"
     lr: StepSize = step_size()
 
+    def limit(self, eigenvalue: float) -> float:
+        """The largest lr a that is stable; `eigenvalue` is λ.
+
+        Raises:
+            ValueError: if λ < -1/3, with the interval in which it converges.
+        """
+        if eigenvalue < -1 / 3 - 1e-9:
+            raise ValueError(
+                f"D2 has no limit below which it converges: the least eigenvalue of W is {eigenvalue:.4g}, below -1/3, "
+                f"and lr a has to be between {(3 + 1 / eigenvalue) / 2:.4g} and 2. Take NIDS, or D2 on "
+                "networks.static(graphs.lazy(W))"
+            )
+        return 2.0
+
     def init(self, problem, x0, r):
         return State(x0, jnp.zeros_like(x0)), Cost()
 
     def step(self, problem, s, r):
-        g = problem.grad(s.x, problem.sample(r.key_data, r.t))
+        g = problem.grad(s.x, r.draw(problem))
         p = s.x - self.lr * (g + s.c)
         x = r.W @ p
         c = s.c + (p - x) / self.lr
@@ -83,7 +98,7 @@ class NIDS:
     W: symmetric.
     Guarantee: Σ c_i = 0 in every round. With exact gradients the fixed point is x_i = x*, c_i = -∇f_i(x*). On
     quadratics of equal curvature a it converges if and only if lr a < 2, the limit of gradient descent, on every
-    connected network.
+    connected network: the polynomial of D2 with (1 + l)/2 in the place of l.
     Reference: Li, Shi, Yan (2019), arXiv:1704.07808, with r = 0, one step size for all nodes, and (I + W)/2.
     Deviations: the authors' first round does not mix, X+ = X - lr G; here it does, so that NIDS is D2 on a lazy
     network, and exact diffusion as it is stated with (I + W)/2.
@@ -97,11 +112,15 @@ class NIDS:
     requires: ClassVar[str] = "symmetric"
     lr: StepSize = step_size()
 
+    def limit(self, eigenvalue: float) -> float:
+        """The largest lr a that is stable; `eigenvalue` is λ."""
+        return 2.0
+
     def init(self, problem, x0, r):
         return State(x0, jnp.zeros_like(x0)), Cost()
 
     def step(self, problem, s, r):
-        g = problem.grad(s.x, problem.sample(r.key_data, r.t))
+        g = problem.grad(s.x, r.draw(problem))
         p = s.x - self.lr * (g + s.c)
         x = (p + r.W @ p) / 2
         c = s.c + (p - x) / self.lr

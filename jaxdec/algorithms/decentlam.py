@@ -28,7 +28,10 @@ class DecentLaM:
     Cost per round: one minibatch gradient per node, one d-vector to each neighbour.
     W: doubly stochastic.
     Guarantee: xbar follows heavy ball on the mean gradient, of effective step lr / (1 - momentum). With exact gradients
-    the fixed point is that of `DSGD` ("atc") of step lr, whatever the momentum: momentum costs no bias.
+    the fixed point is that of `DSGD` ("atc") of step lr, whatever the momentum: momentum costs no bias. On quadratics
+    of equal curvature a with symmetric W and without weight decay, z² - (l (1 - lr a) + beta) z + beta has its roots
+    inside the unit circle for every eigenvalue l of W if and only if lr a < 2 (1 + beta) and, where the least
+    eigenvalue λ is negative, lr a < (1 + |λ|) / |λ|.
     Reference: Yuan, Chen, Huang, Zhang, Pan, Xu, Yin (2021), arXiv:2104.11981; the update follows the code of Takezawa
     et al. (2023), arXiv:2209.15505.
     Deviations: weight_decay is 0 unless given (that code has 1e-3). Under a schedule D divides by the current lr while
@@ -49,11 +52,16 @@ class DecentLaM:
     def check(self) -> None:
         checks.fraction("DecentLaM.momentum", self.momentum)
 
+    def limit(self, eigenvalue: float) -> float:
+        """The largest lr a that is stable; `eigenvalue` is λ."""
+        l, beta = eigenvalue, float(self.momentum)
+        return min(2 * (1 + beta), (1 - l) / -l) if l < 0 else 2 * (1 + beta)
+
     def init(self, problem, x0, r):
         return State(x0, jnp.zeros_like(x0)), Cost()
 
     def step(self, problem, s, r):
-        g = problem.grad(s.x, problem.sample(r.key_data, r.t)) + self.weight_decay * s.x
+        g = problem.grad(s.x, r.draw(problem)) + self.weight_decay * s.x
         d = (s.x - r.W @ (s.x - self.lr * g)) / self.lr
         m = self.momentum * s.m + d
         x = s.x - self.lr * m

@@ -72,15 +72,15 @@ class DIANA:
         memory.advise("DIANA.alpha", self.alpha, self.compressor, problem.blocks)
 
     def init(self, problem, x0, r):
-        alpha = memory.rate(self.alpha, self.compressor, problem.blocks)
-        x, (up, sent) = jnp.mean(x0, axis=0, keepdims=True), _clients.start(problem, x0, alpha, r, self.start)
+        x = jnp.mean(x0, axis=0, keepdims=True)
+        up, sent = _clients.start(self, problem, x0, r)
         return State(x, jnp.zeros_like(x), up), Cost(vectors=sent)
 
     def step(self, problem, s, r):
         clients, (key_up, _) = r.of(problem), jax.random.split(r.key)
-        alpha = memory.rate(self.alpha, self.compressor, problem.blocks)
         g = clients.grad(r.spread(s.x), r.draw(clients))
-        ghat, up, bits = _clients.aggregate(self.compressor, key_up, g, s.up, alpha, r, problem, self.memories)
+        D = self.compressor(key_up, g - r.rows(s.up.h), problem.blocks)
+        ghat, up = _clients.estimate(self, problem, s.up, D.value, r)
         v = self.momentum * s.v + ghat
         x = s.x - self.lr * v
-        return State(x, v, up), r.cost(clients.batch_size, 1, bits, 32 * problem.d)
+        return State(x, v, up), r.cost(clients.batch_size, 1, D.bits, 32 * problem.d)

@@ -70,9 +70,12 @@ class DoubleSqueeze:
 
     def step(self, problem, s, r):
         key_up, key_down = jax.random.split(r.key)
-        g = problem.grad(r.spread(s.x), r.draw(problem))
-        D, e = memory.corrected(self.compressor, key_up, g, self.feedback * s.e, problem.blocks)
-        c, E = memory.corrected(self.down_compressor, key_down, r.W @ D.value, self.feedback * s.E, problem.blocks)
+        P = problem.grad(r.spread(s.x), r.draw(problem)) + self.feedback * s.e
+        D = self.compressor(key_up, P, problem.blocks)
+        e = P - D.value
+        u = r.W @ D.value + self.feedback * s.E
+        c = self.down_compressor(key_down, u, problem.blocks)
+        E = u - c.value
         v = self.momentum * s.v + c.value
         x = s.x - self.lr * v
         return State(x, v, e, E), r.cost(problem.batch_size, 1, D.mean_bits, c.mean_bits)
@@ -132,9 +135,12 @@ class DistEFSGD:
     def step(self, problem, s, r):
         key_up, key_down = jax.random.split(r.key)
         ratio = s.lr / self.lr
-        g = problem.grad(r.spread(s.x), r.draw(problem))
-        D, e = memory.corrected(self.compressor, key_up, g, ratio * s.e, problem.blocks)
-        c, E = memory.corrected(self.down_compressor, key_down, r.W @ D.value, ratio * s.E, problem.blocks)
+        P = problem.grad(r.spread(s.x), r.draw(problem)) + ratio * s.e
+        D = self.compressor(key_up, P, problem.blocks)
+        e = P - D.value
+        u = r.W @ D.value + ratio * s.E
+        c = self.down_compressor(key_down, u, problem.blocks)
+        E = u - c.value
         v = self.momentum * s.v + c.value
         x = s.x - self.lr * v
         return EFState(x, v, e, E, jnp.asarray(self.lr)), r.cost(problem.batch_size, 1, D.mean_bits, c.mean_bits)

@@ -25,9 +25,15 @@ class DSGD:
     Symbols: X is `x` (n, d); eta of the papers is `lr`.
     Cost per round: one minibatch gradient per node, one d-vector to each neighbour.
     W: doubly stochastic.
-    Guarantee: with exact gradients of quadratics and a symmetric W it converges if lr L < 2 ("atc") or
-    lr L < 1 + λ_min(W) ("cta"), but to a point at a distance from the minimizer of the order of lr ζ when the f_i
-    differ (ζ): the bias that gradient tracking removes.
+    Guarantee: it converges to a point at a distance from the minimizer of the order of lr ζ when the f_i differ (ζ),
+    the bias that gradient tracking removes. On quadratics of equal curvature a with exact gradients and a symmetric W
+    the error has, for each eigenvalue l of W, the root z below, inside the unit circle if and only if lr a is below the
+    limit, with λ the least eigenvalue::
+
+        "atc":   z = l (1 - lr a)      2
+        "cta":   z = l - lr a          1 + λ
+
+    With unequal curvatures lr L below the limit is enough.
     Reference: "atc" is Koloskova, Loizou, Boreiri, Jaggi, Stich (2020), arXiv:2003.10422, Algorithm 1; "cta" is Lian et
     al. (2017), arXiv:1705.09056, Algorithm 1. The two differ; do not mix them up.
 
@@ -44,11 +50,15 @@ class DSGD:
     def check(self) -> None:
         checks.choice("DSGD.form", self.form, ("atc", "cta"))
 
+    def limit(self, eigenvalue: float) -> float:
+        """The largest lr a that is stable; `eigenvalue` is λ."""
+        return 2.0 if self.form == "atc" else 1 + eigenvalue
+
     def init(self, problem, x0, r):
         return State(x0), Cost()
 
     def step(self, problem, s, r):
-        g = problem.grad(s.x, problem.sample(r.key_data, r.t))
+        g = problem.grad(s.x, r.draw(problem))
         x = r.W @ (s.x - self.lr * g) if self.form == "atc" else r.W @ s.x - self.lr * g
         return State(x), Cost(grads=problem.batch_size, vectors=1)
 
@@ -88,7 +98,7 @@ class LocalDSGD:
 
     def step(self, problem, s, r):
         def local(k, x):
-            return x - self.lr * problem.grad(x, problem.sample(r.key_data, r.t * self.local_steps + k))
+            return x - self.lr * problem.grad(x, r.draw(problem, k, self.local_steps))
 
         x = jax.lax.fori_loop(0, self.local_steps, local, s.x)
         return State(r.W @ x), Cost(grads=self.local_steps * problem.batch_size, vectors=1)

@@ -28,7 +28,10 @@ class DSGDm:
     W: doubly stochastic.
     Guarantee: the effective step is lr / (1 - momentum), and so is the bias: with exact gradients the fixed point is
     that of `DSGD` ("atc") with this step, the further from the minimizer the larger the momentum and the more
-    different the f_i. `QGDSGDm` and `DecentLaM` have the bias of lr itself, `MomentumTracking` none.
+    different the f_i. `QGDSGDm` and `DecentLaM` have the bias of lr itself, `MomentumTracking` none. On quadratics of
+    equal curvature a with symmetric W and without weight decay, z² - (l (1 - lr a) + beta) z + l beta has its roots
+    inside the unit circle for every eigenvalue l of W if and only if lr a < 2 (1 + beta) and, where the least
+    eigenvalue λ is negative, lr a < (1 + |λ|) (1 - beta) / |λ|.
     Reference: the baseline of this name in Takezawa, Bao, Niwa, Sato, Yamada (2023), arXiv:2209.15505, as in the
     authors' code: no dampening, and the momenta are never mixed.
     Deviations: weight_decay is 0 unless given (that code has 1e-3).
@@ -49,11 +52,16 @@ class DSGDm:
     def check(self) -> None:
         checks.fraction("DSGDm.momentum", self.momentum)
 
+    def limit(self, eigenvalue: float) -> float:
+        """The largest lr a that is stable; `eigenvalue` is λ."""
+        l, beta = eigenvalue, float(self.momentum)
+        return min(2 * (1 + beta), (1 - l) * (1 - beta) / -l) if l < 0 else 2 * (1 + beta)
+
     def init(self, problem, x0, r):
         return State(x0, jnp.zeros_like(x0)), Cost()
 
     def step(self, problem, s, r):
-        g = problem.grad(s.x, problem.sample(r.key_data, r.t))
+        g = problem.grad(s.x, r.draw(problem))
         u = self.momentum * s.u + g + self.weight_decay * s.x
         x = r.W @ (s.x - self.lr * u)
         return State(x, u), Cost(grads=problem.batch_size, vectors=1)

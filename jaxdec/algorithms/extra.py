@@ -32,8 +32,9 @@ class EXTRA:
     Cost per round: one minibatch gradient per node, one d-vector to each neighbour.
     W: symmetric.
     Guarantee: Σ c_i = 0 in every round. With exact gradients the fixed point is x_i = x*, c_i = -∇f_i(x*), however
-    different the f_i. On quadratics of equal curvature a it converges if and only if lr a < (5 + 3 λ) / 4, with λ the
-    least eigenvalue of W.
+    different the f_i. On quadratics of equal curvature a, z² - (1 + l - lr a) z + (1 + l)/2 - lr a has its roots inside
+    the unit circle for every eigenvalue l of W, but for l = 1 the root 1 of what is conserved, if and only if
+    lr a < (5 + 3 λ) / 4, with λ the least eigenvalue.
     Reference: Shi, Ling, Wu, Yin (2015), arXiv:1404.6264, Algorithm 1.
 
     >>> from jaxdec import networks, problems, run
@@ -45,11 +46,15 @@ class EXTRA:
     requires: ClassVar[str] = "symmetric"
     lr: StepSize = step_size()
 
+    def limit(self, eigenvalue: float) -> float:
+        """The largest lr a that is stable; `eigenvalue` is λ."""
+        return (5 + 3 * eigenvalue) / 4
+
     def init(self, problem, x0, r):
         return State(x0, jnp.zeros_like(x0)), Cost()
 
     def step(self, problem, s, r):
-        g = problem.grad(s.x, problem.sample(r.key_data, r.t))
+        g = problem.grad(s.x, r.draw(problem))
         mixed = r.W @ s.x
         x = mixed - self.lr * (g + s.c)
         c = s.c + (s.x - mixed) / self.lr / 2

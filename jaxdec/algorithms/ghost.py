@@ -63,19 +63,19 @@ class Ghost:
         memory.advise("Ghost.alpha", self.alpha, self.compressor, problem.blocks)
 
     def init(self, problem, x0, r):
-        alpha = memory.rate(self.alpha, self.compressor, problem.blocks)
-        x, (up, sent) = jnp.mean(x0, axis=0, keepdims=True), _clients.start(problem, x0, alpha, r, self.start)
+        x = jnp.mean(x0, axis=0, keepdims=True)
+        up, sent = _clients.start(self, problem, x0, r)
         return State(x, x, up), Cost(vectors=sent)
 
     def step(self, problem, s, r):
         key_up, key_down = jax.random.split(r.key)
-        alpha = memory.rate(self.alpha, self.compressor, problem.blocks)
         g = problem.grad(r.spread(s.xhat), r.draw(problem))
-        ghat, up, bits = _clients.aggregate(self.compressor, key_up, g, s.up, alpha, r, problem, self.memories)
+        D = self.compressor(key_up, g - s.up.h, problem.blocks)
+        ghat, up = _clients.estimate(self, problem, s.up, D.value, r)
         c = self.down_compressor(key_down, ghat, problem.blocks)
         xhat = s.x - self.lr * c.value
         x = s.x - self.lr * ghat
-        return State(x, xhat, up), r.cost(problem.batch_size, 1, bits, c.mean_bits)
+        return State(x, xhat, up), r.cost(problem.batch_size, 1, D.bits, c.mean_bits)
 
 
 @module
@@ -121,16 +121,16 @@ class ArtemisND:
         memory.advise("ArtemisND.alpha", self.alpha, self.compressor, problem.blocks)
 
     def init(self, problem, x0, r):
-        alpha = memory.rate(self.alpha, self.compressor, problem.blocks)
-        x, (up, sent) = jnp.mean(x0, axis=0, keepdims=True), _clients.start(problem, x0, alpha, r, self.start)
+        x = jnp.mean(x0, axis=0, keepdims=True)
+        up, sent = _clients.start(self, problem, x0, r)
         return State(x, x, up), Cost(vectors=sent)
 
     def step(self, problem, s, r):
         key_up, key_down = jax.random.split(r.key)
-        alpha = memory.rate(self.alpha, self.compressor, problem.blocks)
         g = problem.grad(r.spread(s.xhat), r.draw(problem))
-        ghat, up, bits = _clients.aggregate(self.compressor, key_up, g, s.up, alpha, r, problem, self.memories)
+        D = self.compressor(key_up, g - s.up.h, problem.blocks)
+        ghat, up = _clients.estimate(self, problem, s.up, D.value, r)
         c = self.down_compressor(key_down, ghat, problem.blocks)
         xhat = s.xhat - self.lr * c.value
         x = s.x - self.lr * ghat
-        return State(x, xhat, up), r.cost(problem.batch_size, 1, bits, c.mean_bits)
+        return State(x, xhat, up), r.cost(problem.batch_size, 1, D.bits, c.mean_bits)

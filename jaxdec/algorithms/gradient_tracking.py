@@ -27,12 +27,13 @@ class GradientTracking:
     Cost per round: one minibatch gradient per node, two d-vectors to each neighbour; init takes the first gradient.
     W: doubly stochastic.
     Guarantee: mean(Y) = mean(G) in every round. With exact gradients the only fixed point is the minimizer, however
-    different the f_i. On quadratics of equal curvature a and with symmetric W the method converges if and only if lr a
-    is below, with λ the least eigenvalue of W::
+    different the f_i. On quadratics of equal curvature a and with symmetric W the polynomials below have their roots
+    inside the unit circle for every eigenvalue l of W, but for l = 1 the root 1 of what is conserved, if and only if
+    lr a is below the limit, with λ the least eigenvalue::
 
-        "cta":        (1 + λ)² / 2
-        "semi-atc":   min(2, (1 - λ²) / |λ|) if λ < 0, else 2
-        "atc":        min(2, (1 + λ)² / (2 λ²)) if λ < 0, else 2
+        "cta":        (z - l)² + lr a (z - 1)       (1 + λ)² / 2
+        "semi-atc":   (z - l)² + lr a l (z - 1)     min(2, (1 - λ²) / |λ|) if λ < 0, else 2
+        "atc":        (z - l)² + lr a l² (z - 1)    min(2, (1 + λ)² / (2 λ²)) if λ < 0, else 2
 
     With noise sigma, "semi-atc" reaches a stationary point as O(sqrt(L F0 sigma²/(n T))) for T large, whatever the
     heterogeneity (Theorem 1 of the reference).
@@ -54,12 +55,21 @@ class GradientTracking:
     def check(self) -> None:
         checks.choice("GradientTracking.form", self.form, ("cta", "semi-atc", "atc"))
 
+    def limit(self, eigenvalue: float) -> float:
+        """The largest lr a that is stable; `eigenvalue` is λ."""
+        l = eigenvalue
+        if self.form == "cta":
+            return (1 + l) ** 2 / 2
+        if l >= 0:
+            return 2.0
+        return min(2.0, (1 - l**2) / -l if self.form == "semi-atc" else (1 + l) ** 2 / (2 * l**2))
+
     def init(self, problem, x0, r):
-        g = problem.grad(x0, problem.sample(r.key_data, 0))
+        g = problem.grad(x0, r.draw(problem))
         return State(x0, g, g), Cost(grads=problem.batch_size)
 
     def step(self, problem, s, r):
         x = r.W @ s.x - self.lr * s.y if self.form == "cta" else r.W @ (s.x - self.lr * s.y)
-        g = problem.grad(x, problem.sample(r.key_data, r.t + 1))
+        g = problem.grad(x, r.draw(problem, 1))
         y = r.W @ (s.y + g - s.g) if self.form == "atc" else r.W @ s.y + g - s.g
         return State(x, y, g), Cost(grads=problem.batch_size, vectors=2)

@@ -53,13 +53,13 @@ class GradientTrackingHB:
         checks.choice("GradientTrackingHB.start", self.start, ("authors", "zero"))
 
     def init(self, problem, x0, r):
-        g = problem.grad(x0, problem.sample(r.key_data, 0))
+        g = problem.grad(x0, r.draw(problem))
         u = g if self.start == "authors" else jnp.zeros_like(g)
         return State(x0, u, g, g), Cost(grads=problem.batch_size)
 
     def step(self, problem, s, r):
         u = self.momentum * s.u + (1 - self.momentum) * s.y
         x = r.W @ (s.x - self.lr * u)
-        g = problem.grad(x, problem.sample(r.key_data, r.t + 1))
+        g = problem.grad(x, r.draw(problem, 1))
         y = r.W @ (s.y + g - s.g)
         return State(x, u, y, g), Cost(grads=problem.batch_size, vectors=2)

@@ -57,14 +57,14 @@ class KGT:
     def init(self, problem, x0, r):
         if self.start == "zero":
             return State(x0, jnp.zeros_like(x0)), Cost()
-        g = problem.grad(x0, problem.sample(r.key_data, 0))
+        g = problem.grad(x0, r.draw(problem))
         return State(x0, jnp.mean(g, axis=0) - g), Cost(vectors=1)
 
     def step(self, problem, s, r):
         K = self.local_steps
 
         def local(k, x):
-            return x - self.lr * (problem.grad(x, problem.sample(r.key_data, r.t * K + k)) + s.c)
+            return x - self.lr * (problem.grad(x, r.draw(problem, k, K)) + s.c)
 
         z = (s.x - jax.lax.fori_loop(0, K, local, s.x)) / (K * self.lr)
         c = s.c - z + r.W @ z
@@ -123,7 +123,7 @@ class PeriodicalGT:
 
         def local(k, carry):
             x, tracked = carry
-            g = problem.grad(x, problem.sample(r.key_data, r.t * K + k))
+            g = problem.grad(x, r.draw(problem, k, K))
             if self.track == "mean":
                 tracked = tracked + g / K
             else:

@@ -61,7 +61,7 @@ class LED:
         beta = 1 / K if self.beta is None else self.beta
 
         def local(k, p):
-            return p - self.lr * problem.grad(p, problem.sample(r.key_data, r.t * K + k)) - beta * s.y
+            return p - self.lr * problem.grad(p, r.draw(problem, k, K)) - beta * s.y
 
         p = jax.lax.fori_loop(0, K, local, s.x)
         x = r.W @ p

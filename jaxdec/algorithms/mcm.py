@@ -82,20 +82,22 @@ class MCM:
             memory.advise("MCM.down_alpha", self.down_alpha, self.down_compressor, problem.blocks, zero=FROZEN)
 
     def init(self, problem, x0, r):
-        alpha = memory.rate(self.alpha, self.compressor, problem.blocks)
-        x, (up, sent) = jnp.mean(x0, axis=0, keepdims=True), _clients.start(problem, x0, alpha, r, self.start)
+        x = jnp.mean(x0, axis=0, keepdims=True)
+        up, sent = _clients.start(self, problem, x0, r)
         return State(x, jnp.zeros_like(x), x if self.down_memory else jnp.zeros_like(x), up), Cost(vectors=sent)
 
     def step(self, problem, s, r):
-        clients, (key_up, key_down) = r.of(problem), jax.random.split(r.key)
-        alpha = memory.rate(self.alpha, self.compressor, problem.blocks)
+        key_up, key_down = jax.random.split(r.key)
         down_alpha = memory.rate(self.down_alpha, self.down_compressor, problem.blocks) if self.down_memory else 0
-        Om = memory.difference(self.down_compressor, key_down, s.x, s.H, down_alpha, problem.blocks)
-        g = clients.grad(r.spread(Om.value), r.draw(clients))
-        ghat, up, bits = _clients.aggregate(self.compressor, key_up, g, s.up, alpha, r, problem, self.memories)
+        Om = self.down_compressor(key_down, s.x - s.H, problem.blocks)
+        xhat = s.H + Om.value
+        H = s.H + down_alpha * Om.value
+        g = problem.grad(r.spread(xhat), r.draw(problem))
+        D = self.compressor(key_up, g - s.up.h, problem.blocks)
+        ghat, up = _clients.estimate(self, problem, s.up, D.value, r)
         v = self.momentum * s.v + ghat
         x = s.x - self.lr * v
-        return State(x, v, Om.memory, up), r.cost(clients.batch_size, 1, bits, Om.mean_bits)
+        return State(x, v, H, up), r.cost(problem.batch_size, 1, D.bits, Om.mean_bits)
 
     @staticmethod
     def from_theory(
@@ -168,19 +170,14 @@ def _not_covered(problem: Any, network: Any, algorithm: MCM) -> list[str]:
     g = [np.asarray(problem.grad(jnp.asarray(np.tile(x, (problem.n, 1)), dtype))) for x in points]
     found = {
         "unequal f_i": any(np.abs(a - a[0]).max() > 1e-5 * np.abs(a).max() for a in g),
-        "a memory of the gradients (alpha > 0)": not isinstance(algorithm.alpha, int | float) or algorithm.alpha != 0,
+        "a memory of the gradients (alpha > 0)": algorithm.alpha is None
+        or bool(np.any(np.asarray(algorithm.alpha) != 0)),
         "momentum": bool(np.any(np.asarray(algorithm.momentum) != 0)),
         "absent clients": "reliable" not in network.provides,
         "a sent model without memory": not algorithm.down_memory,
-        "a problem that is not convex": not _convex(problem),
+        "a problem that is not convex, or not known to be": problem.convex is not True,
     }
     return [what for what, there in found.items() if there]
-
-
-def _convex(problem: Any) -> bool:
-    """Whether the problem is convex, or may be."""
-    model, nonconvex = type(getattr(problem, "model", None)).__name__, getattr(problem, "nonconvex", None)
-    return float(problem.mu or 0) >= 0 and float(nonconvex or 0) == 0 and model != "Neural"
 
 
 class RandState(NamedTuple):
@@ -250,30 +247,29 @@ class RandMCM:
             memory.advise("RandMCM.down_alpha", self.down_alpha, self.down_compressor, problem.blocks, zero=FROZEN)
 
     def init(self, problem, x0, r):
-        alpha = memory.rate(self.alpha, self.compressor, problem.blocks)
-        x, (up, sent) = jnp.mean(x0, axis=0, keepdims=True), _clients.start(problem, x0, alpha, r, self.start)
+        x = jnp.mean(x0, axis=0, keepdims=True)
+        up, sent = _clients.start(self, problem, x0, r)
         H = x if self.down_memory else jnp.zeros_like(x)
         down = _clients.Memory(jnp.broadcast_to(H, x0.shape), H)
         return RandState(x, jnp.zeros_like(x), down, up), Cost(vectors=sent)
 
     def step(self, problem, s, r):
         clients, (key_up, key_down) = r.of(problem), jax.random.split(r.key)
-        alpha = memory.rate(self.alpha, self.compressor, problem.blocks)
         down_alpha = memory.rate(self.down_alpha, self.down_compressor, problem.blocks) if self.down_memory else 0
         H, Hbar = s.down
         if self.reset:
             H = jnp.where((r.t > 0) & (r.t % self.reset == 0), Hbar, H)
-        known = r.rows(H) if self.down_memories == "n" else r.spread(Hbar)
-        Om, _, _, down_bits = memory.difference(self.down_compressor, key_down, s.x, known, 0, problem.blocks)
-        xhat = r.rows(H) + Om
-        H = r.kept(H, r.rows(H) + down_alpha * Om)
-        one = self.down_memories == "one"
-        Hbar = Hbar + down_alpha * r.share * (r.W @ Om) if one else jnp.mean(H, axis=0, keepdims=True)
+        H_i, one = r.rows(H), self.down_memories == "one"
+        Om = self.down_compressor(key_down, s.x - (r.spread(Hbar) if one else H_i), problem.blocks)
+        xhat = H_i + Om.value
+        H = r.kept(H, H_i + down_alpha * Om.value)
+        Hbar = Hbar + down_alpha * r.share * (r.W @ Om.value) if one else jnp.mean(H, axis=0, keepdims=True)
         g = clients.grad(xhat, r.draw(clients))
-        ghat, up, bits = _clients.aggregate(self.compressor, key_up, g, s.up, alpha, r, problem, self.memories)
+        D = self.compressor(key_up, g - r.rows(s.up.h), problem.blocks)
+        ghat, up = _clients.estimate(self, problem, s.up, D.value, r)
         v = self.momentum * s.v + ghat
         x = s.x - self.lr * v
-        cost = r.cost(clients.batch_size, 1, bits, down_bits, personal=True)
+        cost = r.cost(clients.batch_size, 1, D.bits, Om.bits, personal=True)
         return RandState(x, v, _clients.Memory(H, Hbar), up), cost
 
 

@@ -31,9 +31,10 @@ class MomentumTracking:
     Cost per round: one minibatch gradient per node, two d-vectors to each neighbour.
     W: doubly stochastic.
     Guarantee: Σ c_i = 0 in every round, and xbar follows heavy ball on the mean gradient. With exact gradients the
-    fixed point is x_i = x*, u_i = c_i = ∇f_i(x*)/(1 - beta), however different the f_i. On quadratics of equal
-    curvature a and with symmetric W of least eigenvalue λ it converges if and only if
-    lr a < (1 + λ)² (1 + beta) / 2. The effective step is lr / (1 - beta).
+    fixed point is x_i = x*, u_i = c_i = ∇f_i(x*)/(1 - beta), however different the f_i. The effective step
+    is lr / (1 - beta). On quadratics of equal curvature a with symmetric W and without weight decay,
+    (z - l)² (z - beta) + lr a z (z - 1) has its roots inside the unit circle for every eigenvalue l of W, but for l = 1
+    the root 1 of what is conserved, if and only if lr a < (1 + λ)² (1 + beta) / 2, with λ the least eigenvalue.
     Reference: Takezawa, Bao, Niwa, Sato, Yamada (2023), arXiv:2209.15505; the update and its start follow the authors'
     code, whose mixing is combine-then-adapt.
     Deviations: weight_decay is 0 unless given (the authors' code has 1e-3). start="zero" takes u = c = 0 instead of
@@ -57,15 +58,19 @@ class MomentumTracking:
         checks.fraction("MomentumTracking.momentum", self.momentum)
         checks.choice("MomentumTracking.start", self.start, ("authors", "zero"))
 
+    def limit(self, eigenvalue: float) -> float:
+        """The largest lr a that is stable; `eigenvalue` is λ."""
+        return (1 + eigenvalue) ** 2 * (1 + float(self.momentum)) / 2
+
     def init(self, problem, x0, r):
         if self.start == "zero":
             return State(x0, jnp.zeros_like(x0), jnp.zeros_like(x0)), Cost()
-        g = problem.grad(x0, problem.sample(r.key_data, 0))
+        g = problem.grad(x0, r.draw(problem))
         u = (g - jnp.mean(g, axis=0)) / (1 - self.momentum)
         return State(x0, u, u), Cost(vectors=1)
 
     def step(self, problem, s, r):
-        g = problem.grad(s.x, problem.sample(r.key_data, r.t))
+        g = problem.grad(s.x, r.draw(problem))
         u = self.momentum * s.u + g + self.weight_decay * s.x
         x = r.W @ s.x - self.lr * (u - s.c)
         c = r.W @ (s.c - u) + u

@@ -61,7 +61,7 @@ class ProxSkip:
         return State(x0, jnp.zeros_like(x0)), Cost()
 
     def step(self, problem, s, r):
-        g = problem.grad(s.x, problem.sample(r.key_data, r.t))
+        g = problem.grad(s.x, r.draw(problem))
         local = s.x - self.lr * (g - s.h)
         coin = jax.random.bernoulli(r.key, self.probability)
         gossip = lambda x: x + self.consensus_lr * (r.W @ x - x)

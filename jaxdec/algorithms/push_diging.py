@@ -49,13 +49,13 @@ class PushDIGing:
     lr: StepSize = step_size()
 
     def init(self, problem, x0, r):
-        g = problem.grad(x0, problem.sample(r.key_data, 0))
+        g = problem.grad(x0, r.draw(problem))
         return State(x0, x0, jnp.ones_like(x0[:, 0]), g, g), Cost(grads=problem.batch_size)
 
     def step(self, problem, s, r):
         u = r.W @ (s.u - self.lr * s.y)
         v = r.W @ s.v
         x = u / v[:, None]
-        g = problem.grad(x, problem.sample(r.key_data, r.t + 1))
+        g = problem.grad(x, r.draw(problem, 1))
         y = r.W @ s.y + g - s.g
         return State(x, u, v, y, g), Cost(grads=problem.batch_size, vectors=2, bits=32 * (2 * problem.d + 1))

@@ -90,5 +90,5 @@ class StochasticGradientPush:
         v = r.W @ s.u
         y = r.W @ s.y
         x = v / y[:, None]
-        u = v - self.lr * problem.grad(x, problem.sample(r.key_data, r.t))
+        u = v - self.lr * problem.grad(x, r.draw(problem))
         return State(x, u, y), Cost(grads=problem.batch_size, vectors=1, bits=32 * (problem.d + 1))

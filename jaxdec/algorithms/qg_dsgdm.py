@@ -60,7 +60,7 @@ class QGDSGDm:
 
     def step(self, problem, s, r):
         mu = self.momentum if self.buffer_momentum is None else self.buffer_momentum
-        g = problem.grad(s.x, problem.sample(r.key_data, r.t)) + self.weight_decay * s.x
+        g = problem.grad(s.x, r.draw(problem)) + self.weight_decay * s.x
         d = self.momentum * s.m + g
         if self.nesterov:
             d = g + self.momentum * d

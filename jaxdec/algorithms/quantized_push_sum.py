@@ -118,7 +118,7 @@ class QuantizedPushSum:
         v = s.u - xhat + r.W @ xhat
         y = r.W @ s.y
         x = v / y[:, None]
-        u = v - self.lr * problem.grad(x, problem.sample(r.key_data, r.t))
+        u = v - self.lr * problem.grad(x, r.draw(problem))
         return State(x, u, xhat, y), Cost(grads=problem.batch_size, vectors=1, bits=q.mean_bits + 32)
 
 

@@ -20,7 +20,7 @@ class Static:
     """The same W in every round; everybody takes part. Made by `static(W)` or by a family such as `ring(n)`."""
 
     W: Any
-    provides: frozenset[str] = _static()
+    provides: frozenset[str] = _static(repr=False)
 
     @property
     def n(self) -> int:

@@ -24,7 +24,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from jaxdec import data, networks, plotting, problems, scaling, sweep
-from jaxdec.algorithms import SAVIC, LocalSGD
+from jaxdec.algorithms import SAVIC, LocalSAVIC, LocalSGD
 from jaxdec.data.files import file
 from jaxdec.metrics import loss
 
@@ -42,11 +42,11 @@ METHODS: dict[str, tuple[Any, int, int]] = {
     ),
     "Adam": (SAVIC(lr=0.1, local_steps=LOCAL_STEPS, scaling=scaling.Adam(alpha=1e-4), average="squares"), -5, 1),
     "OASIS, local": (
-        SAVIC(lr=0.01, local_steps=LOCAL_STEPS, scaling=scaling.OASIS(alpha=1e-3), scope="local"),
+        LocalSAVIC(lr=0.01, local_steps=LOCAL_STEPS, scaling=scaling.OASIS(alpha=1e-3)),
         -8,
         0,
     ),
-    "Adam, local": (SAVIC(lr=0.1, local_steps=LOCAL_STEPS, scaling=scaling.Adam(alpha=1e-4), scope="local"), -5, 0),
+    "Adam, local": (LocalSAVIC(lr=0.1, local_steps=LOCAL_STEPS, scaling=scaling.Adam(alpha=1e-4)), -5, 0),
 }
 GLOBAL = ("OASIS", "RMSProp", "Adam")
 

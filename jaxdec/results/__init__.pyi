@@ -1,0 +1,20 @@
+from .labels import labelled
+from .result import Result
+from .statistics import bootstrap, mean, median, paired_differences, quantiles
+from .summary import best, diverged, summarize
+from .time import Link, add_time
+
+__all__ = [
+    "Link",
+    "Result",
+    "add_time",
+    "best",
+    "bootstrap",
+    "diverged",
+    "labelled",
+    "mean",
+    "median",
+    "paired_differences",
+    "quantiles",
+    "summarize",
+]

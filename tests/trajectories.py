@@ -7,7 +7,7 @@ depend on how the method is spelled, so that a method can change its constructor
 import hashlib
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -125,8 +125,38 @@ def trajectory(method: Any, network: Any) -> dict[str, Any]:
 def machine() -> dict[str, str]:
     """What bits depend on besides the code: another compiler, or another processor, may round otherwise."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
-    return {"jaxlib": jaxlib.__version__, "processor": model}
+    said = lambda what: next((line.partition(":")[2].strip() for line in lines if line.startswith(what)), "unknown")
+    vectors = " ".join(flag for flag in said("flags").split() if flag.startswith(("avx", "fma", "amx")))
+    return {"jaxlib": jaxlib.__version__, "processor": said("model name"), "instructions": vectors}
+
+
+def differences(name: str, kept: dict[str, Any], now: dict[str, Any], same_machine: bool) -> list[str]:
+    """In what a trajectory is not the kept one: to the bit on the machine that kept it, else to 1e-12 relative."""
+    found = [
+        f"{name}: {kind} spent is {now['spent'][kind]!r}, it was {was!r}"
+        for kind, was in kept["spent"].items()
+        if not np.isclose(now["spent"][kind], was, rtol=0 if same_machine else 1e-12, atol=0)
+    ]
+    x, was = np.asarray(now["x"]), np.asarray(kept["x"])
+    if x.shape != was.shape:
+        return [*found, f"{name}: the last x has {x.size} entries, it had {was.size}"]
+    away = np.max(np.abs(x - was)) / max(1.0, np.max(np.abs(was)))
+    if not away < 1e-12:
+        found.append(f"{name}: the last x is {away:.2g} away, relative to its largest entry")
+    elif same_machine and now["sha256"] != kept["sha256"]:
+        found.append(f"{name}: the last x is the same to {away:.2g}, but some bits of the states of its rounds are not")
+    return found
+
+
+def mismatches(names: Iterable[str]) -> list[str]:
+    """What differs among those trajectories, with what to do about it."""
+    kept, now = json.loads(FILE.read_text()), cases()
+    same, found = kept["machine"] == machine(), []
+    for name in names:
+        found += differences(name, kept["trajectories"][name], trajectory(*now[name]), same)
+    where = "on the machine that kept it" if same else f"kept on {kept['machine']}, now on {machine()}"
+    hint = f"python tests/trajectories.py keeps anew what is meant to differ ({where})"
+    return [f"{line}; {hint}" for line in found]
 
 
 def write(only: Callable[[str], bool] = lambda name: True) -> None:

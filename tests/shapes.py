@@ -28,6 +28,10 @@ def checked(function: FunctionType) -> Callable[..., Any]:
     copy = FunctionType(
         function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__
     )
-    copy.__kwdefaults__, copy.__annotations__, copy.__qualname__ = function.__kwdefaults__, shapes, function.__qualname__
+    copy.__kwdefaults__, copy.__annotations__, copy.__qualname__ = (
+        function.__kwdefaults__,
+        shapes,
+        function.__qualname__,
+    )
     copy.__module__, copy.__doc__ = function.__module__, function.__doc__
     return beartype(copy)

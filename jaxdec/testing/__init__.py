@@ -8,5 +8,18 @@ sums to zero, what it conserves, and the same method as a plain loop over nodes.
 from jaxdec.testing.defaults import gradients, quadratic
 from jaxdec.testing.expect import LawBroken, NotTested
 from jaxdec.testing.rules import Law, Verdict, battery, conform, laws
+from jaxdec.testing.states import Trajectory, trajectory
 
-__all__ = ["Law", "LawBroken", "NotTested", "Verdict", "battery", "conform", "gradients", "laws", "quadratic"]
+__all__ = [
+    "Law",
+    "LawBroken",
+    "NotTested",
+    "Trajectory",
+    "Verdict",
+    "battery",
+    "conform",
+    "gradients",
+    "laws",
+    "quadratic",
+    "trajectory",
+]

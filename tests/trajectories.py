@@ -13,16 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import conftest  # noqa: F401  the flags and the precision of the tests, also where this file is run by itself
-import jax
 import jaxlib
 import numpy as np
 import optax
 from cases import CASES, OTHERS, SERVER, X0, N, quadratic
 from jax.tree_util import Partial
 
-import jaxdec
 from jaxdec import algorithms as A
-from jaxdec import compressors, graphs, networks, scaling
+from jaxdec import compressors, graphs, networks, scaling, testing
 
 FILE = Path(__file__).with_suffix(".json")
 ROUNDS, SEED = 12, 7
@@ -107,17 +105,12 @@ def cases() -> dict[str, tuple[Any, Any]]:
     return found | server_cases()
 
 
-def everything(problem: Any, state: Any) -> dict[str, Any]:
-    """Every array of the state, by its path."""
-    return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(state)}
-
-
 def trajectory(method: Any, network: Any) -> dict[str, Any]:
     """The digest of all states of a short run with noise; the last model and what was spent, as numbers."""
-    result = jaxdec.run(method, quadratic(0.5), network, rounds=ROUNDS, x0=X0, seed=SEED, metrics=(everything,))
+    result = testing.trajectory(method, quadratic(0.5), network, rounds=ROUNDS, x0=X0, seed=SEED)
     digest = hashlib.sha256()
-    for array in result.metrics.values():
-        digest.update(np.ascontiguousarray(np.asarray(array)).tobytes())
+    for array in result.states.values():
+        digest.update(np.ascontiguousarray(array).tobytes())
     spent = {name: float(total[-1]) for name, total in result.cost._asdict().items()}
     return {"sha256": digest.hexdigest(), "x": np.asarray(result.state.x).ravel().tolist(), "spent": spent}
 

@@ -33,11 +33,6 @@ class NotTested(SkipTest):
     """A law that cannot be tested on this method, and why; pytest takes it for a skipped test."""
 
 
-def everything(problem: Any, state: Any) -> dict[str, Array]:
-    """A metric that records every array of the state, by its path."""
-    return leaves(state)
-
-
 def leaves(state: Any) -> dict[str, Array]:
     """The arrays of a state by their paths, such as ".x"."""
     return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(state)}

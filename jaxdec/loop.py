@@ -103,7 +103,7 @@ def simulate(algorithm, problem, network, x0, key, since=None, *, rounds: int, e
         memory, world, now, r = at(carry.memory, t)
         state, cost = returned.outcome(now, "step", now.step(problem, carry.state, r))
         state = returned.carried(now, carry.state, state)
-        if freezes and not r.everybody:
+        if freezes and world.active is not None:
             state = frozen(world.active, carry.state, state)
         if freezes:
             cost = _present(cost, r)

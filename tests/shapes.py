@@ -1,7 +1,7 @@
 """What the import hook of conftest.py checks at run time: annotations that say a dtype and a shape, and no others.
 
-Other types are pyrefly's, and at the boundary our own errors say more. Fields are left out, too: a pytree's hold whatever
-a transformation puts there.
+Other types are pyrefly's, and at the boundary our own errors say more. Fields are left out, too: those of a pytree hold
+whatever a transformation puts there.
 """
 
 import inspect

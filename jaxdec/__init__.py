@@ -7,36 +7,9 @@
 Frozen({'round': 11})
 """
 
-from jaxdec import algorithms, compressors, data, graphs, metrics, networks, problems, results, scaling, theory, types
-from jaxdec._module import module, static, step_size
-from jaxdec.loop import Result, run
-from jaxdec.nn import models
-from jaxdec.results import plotting
-from jaxdec.sweeps import load, sweep, tune
+import lazy_loader
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "Result",
-    "__version__",
-    "algorithms",
-    "compressors",
-    "data",
-    "graphs",
-    "load",
-    "metrics",
-    "models",
-    "module",
-    "networks",
-    "plotting",
-    "problems",
-    "results",
-    "run",
-    "scaling",
-    "static",
-    "step_size",
-    "sweep",
-    "theory",
-    "tune",
-    "types",
-]
+# Each name is imported when it is first used: what there is, and where, stands in the stub beside this file.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,29 +1,61 @@
 """`@module`: a frozen dataclass that is a pytree. Fields are traced unless they are declared `static()`."""
 
 import dataclasses
+import inspect
 from collections.abc import Iterator
-from typing import Any, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, TypeVar, dataclass_transform
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import wadler_lindig as wl
 
 _T = TypeVar("_T")
 
 
-def static(*, default: Any = dataclasses.MISSING) -> Any:
+def static(*, default: Any = dataclasses.MISSING, repr: bool = True) -> Any:
     """A field that is compiled in: two values of it are two programs. Its values are hashable."""
-    return dataclasses.field(default=default, metadata={"static": True})
+    return dataclasses.field(default=default, repr=repr, metadata={"static": True})
 
 
 def step_size(*, default: Any = dataclasses.MISSING) -> Any:
-    """A traced field that is a positive number or a schedule: a pytree called with the round t."""
+    """A traced field that is a positive number or a schedule: a function of the round t, a `Partial` to be swept."""
     return dataclasses.field(default=default, metadata={"step_size": True})
+
+
+class _Derived:
+    def __init__(self, compute):
+        self.compute, self.__doc__ = compute, compute.__doc__
+
+    def __get__(self, obj, kind=None):
+        return self if obj is None else self.compute(obj)
+
+
+if TYPE_CHECKING:
+    derived = property
+else:
+
+    def derived(compute):
+        """A property of a base that a field of a class which inherits from it may replace: a `property` may not be set.
+
+        >>> class Base:
+        ...     @derived
+        ...     def d(self):
+        ...         return 1
+        >>> @module
+        ... class Inherits(Base):
+        ...     d: int = static()
+        >>> Base().d, Inherits(5).d
+        (1, 5)
+        """
+        return _Derived(compute)
 
 
 @dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(static, step_size, dataclasses.field))
 def module(cls: type[_T]) -> type[_T]:
     """Make `cls` a frozen dataclass and a pytree.
+
+    It is shown with those fields that are not what they are by default, and arrays by their dtype and shape.
 
     >>> @module
     ... class Gossip:
@@ -31,8 +63,15 @@ def module(cls: type[_T]) -> type[_T]:
     ...     steps: int = static(default=1)
     >>> jax.tree.leaves(Gossip(0.5, steps=3))
     [0.5]
+    >>> Gossip(0.5), Gossip(np.ones((8, 3)), steps=3)
+    (Gossip(consensus_lr=0.5), Gossip(consensus_lr=f64[8,3], steps=3))
     """
-    cls = dataclasses.dataclass(frozen=True, eq=False)(cls)
+    for name in inspect.get_annotations(cls):
+        if name not in vars(cls) and isinstance(inspect.getattr_static(cls, name, None), _Derived):
+            setattr(cls, name, dataclasses.field())  # what a base derives is not the field's default
+    if "__repr__" not in vars(cls):
+        cls.__repr__ = shown  # type: ignore[assignment]
+    cls = dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
     fields = dataclasses.fields(cls)  # type: ignore[arg-type]
     traced = [f.name for f in fields if not f.metadata.get("static")]
     compiled_in = [f.name for f in fields if f.metadata.get("static")]
@@ -92,3 +131,43 @@ def cast(tree: _T, dtype: Any) -> _T:
         return jnp.asarray(a, dtype if number or jnp.issubdtype(jnp.result_type(a), jnp.floating) else None)
 
     return jax.tree.map(leaf, tree)
+
+
+def shown(obj: Any) -> str:
+    """An object in short: arrays by dtype and shape, functions by name, modules without what they are by default."""
+    return wl.pformat(obj, width=120, custom=_short)
+
+
+LONG = 6  # entries of a tuple that are shown
+
+
+def _short(value: Any) -> wl.AbstractDoc | None:
+    """How values are shown where the library shows more; None leaves a value to it."""
+    show = lambda v: wl.pdoc(v, custom=_short)
+    if isinstance(value, jax.Array | np.ndarray | np.generic | jax.ShapeDtypeStruct):
+        told = not isinstance(value, jax.core.Tracer | jax.ShapeDtypeStruct)
+        if value.ndim == 0 and told and value.dtype.kind in "biuf":
+            return wl.TextDoc(f"{value.item():.6g}" if value.dtype.kind == "f" else str(value.item()))
+        return wl.array_summary(value.shape, str(value.dtype), None)
+    if isinstance(value, Constant):
+        return show(value.value)
+    if isinstance(value, frozenset):
+        return wl.bracketed(wl.TextDoc("{"), [show(v) for v in sorted(value, key=str)], wl.comma, wl.TextDoc("}"), 2)
+    if type(value) is tuple and len(value) > LONG:
+        ends = [*map(show, value[: LONG - 1]), wl.TextDoc("..."), show(value[-1])]
+        return wl.bracketed(wl.TextDoc("("), ends, wl.comma, wl.TextDoc(")"), 2)
+    if inspect.isroutine(value):
+        return wl.TextDoc(value.__qualname__.replace("<locals>.", ""))
+    if dataclasses.is_dataclass(value) and type(value).__repr__ is shown:
+        told = [(f.name, getattr(value, f.name)) for f in dataclasses.fields(value) if f.repr and not _usual(value, f)]
+        name, docs = type(value).__name__, wl.named_objs(told, custom=_short)
+        return wl.bracketed(wl.TextDoc(f"{name}("), docs, wl.comma, wl.TextDoc(")"), 2)
+    return None
+
+
+def _usual(obj: Any, field: dataclasses.Field[Any]) -> bool:
+    """Whether a field is what it is by default, as far as that can be told without comparing arrays."""
+    value, plain = getattr(obj, field.name), bool | int | float | str | tuple
+    if isinstance(value, plain) and isinstance(field.default, plain):
+        return repr(value) == repr(field.default) or (isinstance(value, int | float) and value == field.default)
+    return value is field.default

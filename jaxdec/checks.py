@@ -1,15 +1,74 @@
 """Bad input is refused here, before anything is traced: what was wrong, what was expected, what to do."""
 
+import dataclasses
+import difflib
+import inspect
 import operator
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdec._module import step_sizes
-from jaxdec.types import LAWS, STRUCTURAL
+from jaxdec._module import shown, step_sizes
+from jaxdec.types import LAWS, STRUCTURAL, Cost
+
+__all__ = [
+    "DEFAULTS",
+    "DIRECTED",
+    "EXAMPLES",
+    "HINTS",
+    "NEEDED",
+    "NUMBERS",
+    "TAKEN",
+    "Facts",
+    "algorithm",
+    "checkpoints",
+    "choice",
+    "facts",
+    "fitting",
+    "fraction",
+    "free",
+    "horizon",
+    "integer",
+    "laws",
+    "limit",
+    "measured",
+    "part",
+    "parts",
+    "positive",
+    "single",
+    "sizes",
+    "start",
+    "violation",
+]
+
+# What a part of the contract must have, and how that is written.
+NEEDED = {
+    "algorithm": {"init": "def init(self, problem, x0, r)", "step": "def step(self, problem, state, r)"},
+    "problem": {
+        "n": "n: int = static()",
+        "d": "d: int = static()",
+        "sample": "def sample(self, key_data, i)",
+        "loss": "def loss(self, x, batch=None)",
+        "grad": "def grad(self, x, batch=None)",
+    },
+    "network": {
+        "n": "n: int = static()",
+        "provides": "provides: frozenset[str] = static()",
+        "init": "def init(self, key)",
+        "at": "def at(self, memory, t, key)",
+    },
+}
+EXAMPLES = {
+    "algorithm": "algorithms.DSGD(lr=0.1)",
+    "problem": "problems.quadratic(n=8, d=3)",
+    "network": "networks.ring(8)",
+}
+DEFAULTS = ("minimizer", "init", "objective", "suboptimality", "test", "take", "batch_size", "blocks", "over_nodes")
 
 
 class Facts(NamedTuple):
@@ -19,6 +78,136 @@ class Facts(NamedTuple):
     wants: Mapping[str, str]
     absent: str
     replicas: bool
+
+
+def part(kind: str, value: Any) -> None:
+    """Refuse what is no algorithm, problem or network, with what to write instead; called before all else.
+
+    Args:
+        kind: "algorithm", "problem" or "network".
+        value: what was given as one.
+
+    Raises:
+        TypeError: if it is of another kind, a class, not a `@module`, or lacks something that is required.
+        ValueError: if it names a law that does not exist.
+    """
+    if isinstance(value, type):
+        fields = dataclasses.fields(value) if dataclasses.is_dataclass(value) else ()
+        missing = (dataclasses.MISSING, dataclasses.MISSING)
+        needed = ", ".join(f"{f.name}=..." for f in fields if (f.default, f.default_factory) == missing)
+        raise TypeError(f"expected {_a(kind)}, got the class {value.__name__}; write {value.__name__}({needed})")
+    name, is_a = type(value).__name__, _seems(value)
+    if kind == "network" and (is_a in ("graph", "matrix") or isinstance(value, list)):
+        W = "graph" if is_a == "graph" else "W"
+        raise TypeError(f"expected a network, got {_a(is_a or 'matrix')}, {name}; write networks.static({W})")
+    if is_a is None and type(value).__module__ == "builtins":
+        raise TypeError(f"expected {_a(kind)}, such as {EXAMPLES[kind]}; got {shown(value)}")
+    if is_a is not None and is_a != kind:
+        order = "the order is (algorithm, problem, network)" if is_a in NEEDED else f"write {EXAMPLES[kind]}"
+        raise TypeError(f"expected {_a(kind)}, got {_a(is_a)}, {name}; {order}")
+    if any(leaf is value for leaf in jax.tree.leaves(value)):
+        raise TypeError(
+            f"{name} is not a pytree, so that JAX cannot compile it; write @jaxdec.module above its class, "
+            "and what it is made of as annotated fields"
+        )
+    if error := _unwritten(kind, type(value)):
+        raise TypeError(error)
+    if kind == "algorithm":
+        laws(f"requires of {name}", type(value).requires)
+        laws(f"wants of {name}", facts(value).wants)
+        choice(f"absent of {name}", facts(value).absent, ("frozen", "own", "refused"))
+    if kind == "network":
+        laws(f"provides of {name}", value.provides)
+    sizes(kind, value)
+
+
+def _a(kind: str) -> str:
+    return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
+
+
+def _seems(value: Any) -> str | None:
+    """What a value looks like, by what it has."""
+    homes = {base.__module__.partition(".")[0] for base in type(value).__mro__}
+    if isinstance(value, np.ndarray | jax.Array) or "scipy" in homes:
+        return "matrix"
+    has = lambda *names: all(hasattr(type(value), name) or name in _fields(type(value)) for name in names)
+    if "networkx" in homes or has("senders", "receivers"):
+        return "graph"
+    if has("step") or has("requires"):
+        return "algorithm"
+    if has("at") or has("provides"):
+        return "network"
+    if has("loss") or has("grad") or has("sample"):
+        return "problem"
+    return "matrix" if has("__matmul__") else None
+
+
+def _fields(kind: type) -> set[str]:
+    return {f.name for f in dataclasses.fields(kind)} if dataclasses.is_dataclass(kind) else set()
+
+
+@lru_cache(maxsize=256)
+def _unwritten(kind: str, cls: type) -> str | None:
+    """What a class of a part lacks, or declares wrongly, in one sentence."""
+    name = cls.__name__
+    for needed, written in NEEDED[kind].items():
+        home = next((base for base in cls.__mro__ if needed in vars(base)), None)
+        if not (needed in _fields(cls) or (home is not None and not _abstract(home, needed))):
+            return f"{name} has no `{needed}`, which {_a(kind)} needs; write `{written}` in the class"
+        if written.startswith("def") and home is not None and inspect.isfunction(called := vars(home)[needed]):
+            arguments = [a.partition("=")[0] for a in written.partition("(")[2].rstrip(")").split(", ")]
+            try:
+                inspect.signature(called).bind(*arguments)
+            except TypeError:
+                now = f"{needed}({', '.join(inspect.signature(called).parameters)})"
+                return f"{name} is written with `{now}`; write `{written}`{_RETURNS.get(needed, '')}"
+        field = next((f for f in dataclasses.fields(cls) if f.name == needed), None) if _fields(cls) else None
+        if needed in ("n", "d") and field is not None and not field.metadata.get("static"):
+            return f"{needed} of {name} is a traced field, and a size must be known when compiling; write `{written}`"
+    if kind == "algorithm" and not hasattr(cls, "requires"):
+        return (
+            f'{name} has no `requires`, the laws that it needs of W; write `requires = "symmetric"` in the class, or '
+            f"others of {', '.join(LAWS)}"
+        )
+    if kind == "problem" and (missing := [k for k in DEFAULTS if not hasattr(cls, k) and k not in _fields(cls)]):
+        return f"{name} has no `{missing[0]}`; write `class {name}(problems.Problem)`, which has defaults for the rest"
+    return None
+
+
+def _abstract(home: type, needed: str) -> bool:
+    """Whether a class only says that there is to be such a thing."""
+    base = (home.__module__, home.__name__) == ("jaxdec.problems.base", "Problem") and needed != "grad"
+    return base or home.__module__ == "jaxdec.types"
+
+
+_RETURNS = {
+    "at": ", which returns the memory and the world: `return memory, World(W)`",
+    "init": "",
+    "step": ", which returns the state and its cost: `return State(x), Cost(grads=1, vectors=1)`",
+}
+
+
+def laws(what: str, named: Any) -> None:
+    """Refuse laws that are not in the vocabulary."""
+    named = {named} if isinstance(named, str) else named
+    for law in named:
+        if law not in LAWS:
+            near = difflib.get_close_matches(str(law), LAWS, n=1, cutoff=0.4)
+            meant = f"; did you mean {near[0]!r}?" if near else "."
+            raise ValueError(f"{what} names {law!r}, which is no law{meant} The laws are {', '.join(LAWS)}")
+
+
+def sizes(kind: str, value: Any) -> None:
+    """Refuse sizes of a problem or a network that are not integers known when compiling."""
+    for size in {"problem": ("n", "d"), "network": ("n",)}.get(kind, ()):
+        found = getattr(value, size)
+        try:
+            operator.index(found)
+        except TypeError:
+            raise TypeError(
+                f"{size} of {type(value).__name__} is {shown(found)}, and a size is an integer that is known when "
+                f"compiling; write `{size}: int = static()`, or a property that returns part of an array's shape"
+            ) from None
 
 
 def facts(algorithm: Any) -> Facts:
@@ -34,9 +223,9 @@ def facts(algorithm: Any) -> Facts:
 
 def parts(problem: Any, network: Any) -> None:
     """Refuse a problem or a network that is wrong in itself, and two that differ in size."""
-    for part in (problem, network):
-        if hasattr(part, "check"):
-            part.check()
+    for one in (problem, network):
+        if hasattr(one, "check"):
+            one.check()
     if network.n != problem.n:
         raise ValueError(
             f"the problem has {problem.n} nodes and the network {network.n}; they must be equal. Build the network for "
@@ -44,7 +233,15 @@ def parts(problem: Any, network: Any) -> None:
         )
 
 
-def algorithm(algorithm: Any, network: Any, problem: Any = None, *, among: Iterable[type] = (), strict: bool = True):
+def algorithm(
+    algorithm: Any,
+    network: Any,
+    problem: Any = None,
+    *,
+    among: Iterable[type] = (),
+    strict: bool = True,
+    rounds: int | None = None,
+):
     """Refuse an algorithm that is wrong in itself, or whose network it is not; let it warn about the problem.
 
     Args:
@@ -53,19 +250,16 @@ def algorithm(algorithm: Any, network: Any, problem: Any = None, *, among: Itera
         problem: what is to be minimized.
         among: the classes among which those that fit the network are looked for.
         strict: whether a law that does not hold is an error; if not, it is a warning.
+        rounds: how many it is to be run for, at the first and last of which schedules are looked at.
 
     Returns:
         The laws that do not hold.
     """
-    if isinstance(algorithm, type):
-        raise TypeError(
-            f"expected an algorithm, got the class {algorithm.__name__}; write {algorithm.__name__}(lr=...)"
-        )
     name = type(algorithm).__name__
     if hasattr(algorithm, "check"):
         algorithm.check()
     for field, value in step_sizes(algorithm):
-        positive(f"{name}.{field}", value)
+        positive(f"{name}.{field}", value, rounds)
     needs = facts(algorithm)
     broken = needs.requires - network.provides
     if broken and (strict or broken & STRUCTURAL):
@@ -182,10 +376,10 @@ def horizon(rounds: int, every: int) -> None:
         )
 
 
-def checkpoints(path: Any, stretch: int | None, rounds: int, every: int) -> int:
-    """How many rounds from one checkpoint to the next."""
+def checkpoints(path: Any, stretch: int | None, every: int) -> int | None:
+    """How many rounds from one checkpoint to the next, or None where that is to be chosen."""
     if stretch is None:
-        return every * max(1, -(-rounds // (10 * every)))
+        return None
     if path is None:
         raise ValueError(f"checkpoint_every={stretch} says when to save, and checkpoint not where; give a directory")
     integer("checkpoint_every", stretch)
@@ -196,13 +390,51 @@ def checkpoints(path: Any, stretch: int | None, rounds: int, every: int) -> int:
     return stretch
 
 
-def positive(name: str, value: Any) -> None:
-    """Refuse a step size that is neither a schedule nor positive and finite."""
+NUMBERS = ("bool", *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)))
+NUMBERS += ("float16", "float32", "float64")  # the dtypes of metrics, in results and on disk
+TAKEN = (*("algorithm", "problem", "network", "seed", "round", "node", "config", "done"), *Cost._fields)
+
+
+def measured(found: Mapping[str, Any], n: int) -> None:
+    """Refuse metrics, by their shapes and dtypes at one record, that results cannot have."""
+    free(found)
+    for name, of in found.items():
+        if of.shape not in ((), (n,)):
+            raise ValueError(
+                f"the metric {name!r} gives an array of shape {of.shape}; a metric gives a number, or (n,) = ({n},) "
+                "with one for each node, or a dict of such. Give a norm or a mean of it, or each part a name"
+            )
+        if of.dtype.name not in NUMBERS:
+            raise ValueError(f"the metric {name!r} is of dtype {of.dtype}; give real numbers, of {', '.join(NUMBERS)}")
+
+
+def free(names: Iterable[str], taken: Iterable[str] = ()) -> None:
+    """Refuse metrics that are called as something else in the results is, which has the names `taken` and others."""
+    if clash := sorted(set(names) & {*TAKEN, *taken}):
+        raise ValueError(
+            f"a metric cannot be called {', '.join(map(repr, clash))}, which is the name of a dimension or a "
+            f"coordinate of the results; give a mapping of other names to the functions"
+        )
+
+
+def positive(name: str, value: Any, rounds: int | None = None) -> None:
+    """Refuse a step size that is neither positive and finite nor a schedule, which may also be zero."""
     if callable(value):
+        for t in () if rounds is None else dict.fromkeys((0, rounds - 1)):
+            _scheduled(name, np.asarray(value(jnp.asarray(t))), t)
         return
     value = np.asarray(value)
     if not (np.issubdtype(value.dtype, np.number) and np.all(np.isfinite(value)) and np.all(value > 0)):
         raise ValueError(f"{name} is a step size, which is positive and finite; got {value}")
+
+
+def _scheduled(name: str, lr: np.ndarray, t: int) -> None:
+    if lr.shape != () or not np.issubdtype(lr.dtype, np.number):
+        raise ValueError(
+            f"{name} is a function of the round that returns a number; at round {t} it returns {lr.dtype}{[*lr.shape]}"
+        )
+    if not (np.isfinite(lr) and lr >= 0):
+        raise ValueError(f"{name} is a schedule of step sizes, finite and not negative; at round {t} it is {lr}")
 
 
 def start(x0: Any, problem: Any):

@@ -3,17 +3,21 @@
 import dataclasses
 import difflib
 import hashlib
+import inspect
 import json
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import types
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import jax
 import jaxlib
 import numpy as np
+
+__all__ = ["brief", "commit", "describe", "differences", "fields", "get", "replace", "versions"]
 
 
 def describe(obj: Any) -> Any:
@@ -41,7 +45,7 @@ def describe(obj: Any) -> Any:
     if isinstance(obj, partial):  # of functools or JAX
         return {"partial": describe(obj.func), "arguments": describe(list(obj.args)), **describe(obj.keywords)}
     if callable(obj):
-        inside = {name: cell.cell_contents for name, cell in _closure(obj)}
+        inside = _inside(obj)
         return {"function": _name(obj), **describe(inside)} if inside else _name(obj)
     return re.sub(r" at 0x[0-9a-f]+", "", repr(obj))
 
@@ -58,9 +62,31 @@ def _name(obj: Any) -> str:
     return f"{named.__module__}.{named.__qualname__}"
 
 
-def _closure(function: Any) -> list[tuple[str, Any]]:
-    code = getattr(function, "__code__", None)
-    return [] if code is None else list(zip(code.co_freevars, function.__closure__ or (), strict=True))
+def _inside(function: Any) -> dict[str, Any]:
+    """What tells a function made inside another from its like: what it holds, and the code of one without a name."""
+    code, name = getattr(function, "__code__", None), getattr(function, "__qualname__", "")
+    if code is None or "<" not in name:
+        return {}
+    held = {k: p.default for k, p in inspect.signature(function).parameters.items() if p.default is not p.empty}
+    held |= dict(_closure(function))
+    # Whole numbers are integers: schedules of optax make theirs floats when they are first called.
+    held = {k: int(v) if isinstance(v, float) and v.is_integer() else v for k, v in held.items()}
+    return {**held, "code": _digest(code)} if name.endswith("<lambda>") else held
+
+
+def _closure(function: Any) -> Iterator[tuple[str, Any]]:
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        try:
+            value = cell.cell_contents
+        except ValueError:  # a branch that was not taken left it empty
+            continue
+        if value is not function:
+            yield name, value
+
+
+def _digest(code: types.CodeType) -> str:
+    consts = [_digest(c) if isinstance(c, types.CodeType) else repr(c) for c in code.co_consts]
+    return hashlib.sha256(repr((code.co_code, consts, code.co_names)).encode()).hexdigest()[:8]
 
 
 def _canonical(value: Any) -> str:
@@ -110,21 +136,38 @@ def _near(name: str, names: Sequence[str], otherwise: Sequence[str] = ()) -> str
 def brief(value: Any) -> Any:
     """A value as the coordinate shows it: numbers and texts as they are, objects by their class and plain fields.
 
+    A function that another made is called after that and what it holds, as a schedule of optax; a lambda by its code.
+
     >>> from jaxdec import algorithms
     >>> brief(0.5), brief(algorithms.DSGD(lr=0.1))
     (0.5, "DSGD(lr=0.1, form='atc')")
+    >>> brief(partial(pow, 0.5, exp=2))
+    'pow(0.5, exp=2)'
     """
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
         return f"({', '.join(str(brief(v)) for v in value)})"
-    if isinstance(value, np.ndarray | jax.Array):
+    if isinstance(value, np.ndarray | np.generic | jax.Array):
+        if value.ndim == 0:
+            return np.asarray(value).item() if value.dtype.kind != "f" else float(str(np.asarray(value)))
         return f"{value.dtype}{list(value.shape)}"
     if names := fields(value):
         shown = [(n, brief(getattr(value, n))) for n in names if n not in ("parent", "name")]
         shown = [f"{n}={v!r}" if isinstance(getattr(value, n), str) else f"{n}={v}" for n, v in shown if v is not None]
         return f"{type(value).__name__}({', '.join(shown)})"
+    if isinstance(value, partial):
+        return _called(brief(value.func), value.args, value.keywords)
+    if callable(value) and (inside := _inside(value)):
+        *outer, name = value.__qualname__.split(".<locals>.")
+        code = inside.pop("code", None) if name.endswith("<lambda>") else None
+        return _called(f"<lambda {code}>" if code else outer[-1], (), inside)
     return getattr(value, "__name__", type(value).__name__)
+
+
+def _called(name: str, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> str:
+    shown = [str(brief(v)) for v in arguments] + [f"{k}={brief(v)}" for k, v in keywords.items()]
+    return f"{name}({', '.join(shown)})" if shown else name
 
 
 def differences(stored: Any, asked: Any, where: str = "") -> list[str]:

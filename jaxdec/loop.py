@@ -1,22 +1,45 @@
 """`run` and `simulate`: the only time loop. An outer scan over records, an inner scan over rounds."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from functools import partial
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import xarray as xr
 from jaxtyping import Array, ArrayLike, PyTree
 
 from jaxdec import algorithms as _algorithms
-from jaxdec import checks
+from jaxdec import checks, returned
 from jaxdec._module import Constant, at_round, cast
+from jaxdec.describe import describe
 from jaxdec.metrics import DEFAULT, Measures, measure, named
+from jaxdec.results.result import Asked, Result
+from jaxdec.storage.segments import Segments, SoFar, advance
+from jaxdec.storage.segments import length as segment_length
 from jaxdec.types import Cost, Metric, Round, World, frozen
+
+__all__ = [
+    "Carry",
+    "Keys",
+    "Outline",
+    "Trace",
+    "catalogue",
+    "check",
+    "joined",
+    "measured",
+    "outline",
+    "prepare",
+    "ready",
+    "run",
+    "simulate",
+    "start",
+    "total_cost",
+]
 
 
 class Keys(NamedTuple):
@@ -39,22 +62,31 @@ class Carry(NamedTuple):
 class Trace(NamedTuple):
     """What `simulate` returns: records are stacked on the leading axis, costs are still in their parts."""
 
-    carry: Carry  # the last
+    carry: Any  # the last Carry, or None where it is not asked for
     metrics: dict[str, Array]  # (records, ...) each
     start: Cost  # of init
-    spent: Cost  # of one round where it is a Constant, else (records - 1,), summed over a window
+    spent: Any  # a Cost, of one round where it is a Constant, else (records - 1,), summed over a window; None without
+
+
+def joined(start: Trace, later: Trace, axis: int = 0) -> Trace:
+    """The trace of a start and of rounds that went on from it."""
+    both = lambda a, b: np.concatenate([np.asarray(a), np.asarray(b)], axis)
+    return later._replace(metrics=jax.tree.map(both, start.metrics, later.metrics), start=start.start)
 
 
 def simulate(algorithm, problem, network, x0, key, since=None, *, rounds: int, every: int, metrics: Measures) -> Trace:
     """The whole experiment as a pure function, to be compiled and vmapped.
 
     `x0` is (n, d), or None for the problem's own start. Schedules are evaluated here, so that an algorithm's step size
-    is always a number. `since` is None, or (t, carry) of a run to go on with: `rounds` more, recorded after t.
+    is always a number. `since` is None, or (t, carry) of a run to go on with: `rounds` more, recorded after t. With 0
+    rounds there is a start alone, recorded.
 
     A node that does not take part keeps its rows of the state, unless the algorithm sees to that itself, and the costs
     of such a method are scaled by who takes part (gradients) and by what is sent (vectors and bits).
     """
     keys = Keys(*jax.random.split(key, 5))
+    checks.sizes("problem", problem)
+    checks.sizes("network", network)
     if x0 is None:
         x0 = jnp.broadcast_to(problem.init(keys.x0), (problem.n, problem.d))
     freezes = checks.facts(algorithm).absent == "frozen"
@@ -62,15 +94,16 @@ def simulate(algorithm, problem, network, x0, key, since=None, *, rounds: int, e
 
     def at(memory, t) -> tuple[PyTree, World, Any, Round]:
         key_network, key_step = jax.random.split(jax.random.fold_in(keys.rounds, t))
-        memory, world = network.at(memory, t, key_network)
+        memory, world = returned.world(network, network.at(memory, t, key_network))
         r = Round(problem.n, x0.dtype, t, keys.data, key_step, **world._asdict())
         return memory, world, at_round(algorithm, t, x0.dtype), r
 
     def step(carry, t):
         carry, _ = carry
         memory, world, now, r = at(carry.memory, t)
-        state, cost = now.step(problem, carry.state, r)
-        if freezes and not r.everybody:
+        state, cost = returned.outcome(now, "step", now.step(problem, carry.state, r))
+        state = returned.carried(now, carry.state, state)
+        if freezes and world.active is not None:
             state = frozen(world.active, carry.state, state)
         if freezes:
             cost = _present(cost, r)
@@ -81,19 +114,36 @@ def simulate(algorithm, problem, network, x0, key, since=None, *, rounds: int, e
         blank = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), blank)
         (carry, world), costs = jax.lax.scan(step, (carry, blank), t + jnp.arange(every))
         spent = jax.tree.map(lambda c: jnp.sum(c, axis=0), costs)
-        return carry, (measure(metrics, problem, carry.state, _plain(world)), spent)
+        return carry, (measured(metrics, problem, carry.state, _plain(world)), spent)
 
     if since is not None:
         t, carry = since
-        carry, (records, spent) = jax.lax.scan(window, carry, t + jnp.arange(0, rounds, every))
+        go = jax.lax.scan if rounds > every else _once
+        carry, (records, spent) = go(window, carry, t + jnp.arange(0, rounds, every))
         return Trace(carry, records, _opaque(Cost()), spent)
     memory = network.init(keys.network)
     _, world, now, r = at(memory, jnp.asarray(0))
-    state, start = now.init(problem, x0, replace(r, key=keys.init))
-    first = measure(metrics, problem, state, world._replace(W=None))
+    state, start = returned.outcome(now, "init", now.init(problem, x0, replace(r, key=keys.init)))
+    state = returned.started(now, state, x0, problem.n if freezes and not r.everybody else None)
+    first = jax.tree.map(lambda a: a[None], measured(metrics, problem, state, world._replace(W=None)))
+    if not rounds:
+        return Trace(Carry(memory, state), first, _opaque(start), None)
     carry, (later, spent) = jax.lax.scan(window, Carry(memory, state), jnp.arange(0, rounds, every))
-    records = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first, later)
+    records = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, later)
     return Trace(carry, records, _opaque(start), spent)
+
+
+def _once(window, carry, ts):
+    """`lax.scan` over a single window, in a loop that XLA does not know to be of one turn.
+
+    It would put such a one into its surroundings, and round otherwise than where the rounds are not cut.
+    """
+    (t,) = ts
+    blank = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), jax.eval_shape(window, carry, t)[1])
+    turn = lambda turns: (turns[0] + 1, *window(turns[1], t))
+    one = jax.lax.optimization_barrier(jnp.asarray(1))
+    _, carry, found = jax.lax.while_loop(lambda turns: turns[0] < one, turn, (jnp.asarray(0), carry, blank))
+    return carry, jax.tree.map(lambda a: a[None], found)
 
 
 def _present(cost: Cost, r: Round) -> Cost:
@@ -103,6 +153,52 @@ def _present(cost: Cost, r: Round) -> Cost:
     if not isinstance(r.sent, int):
         cost = cost._replace(vectors=r.sent * cost.vectors, bits=None if cost.bits is None else r.sent * cost.bits)
     return cost
+
+
+def measured(metrics: Measures, problem: Any, state: Any, world: World) -> dict[str, Array]:
+    """All metrics of one state, by name; a value that is no number, or two of one name, are refused."""
+    found: dict[str, Array] = {}
+    for metric in metrics:
+        for name, value in measure((metric,), problem, state, world).items():
+            if name in found:
+                raise ValueError(f"two metrics give a value called {name!r}; name one of them otherwise")
+            if not isinstance(value, jax.Array | np.ndarray | np.generic | bool | int | float | complex):
+                raise TypeError(
+                    f"the metric {name!r} gives {type(value).__name__}; a metric gives a number, (n,) or a dict of such"
+                )
+            found[name] = jnp.asarray(value)
+    return found
+
+
+class Outline(NamedTuple):
+    """What is known of a run before it is compiled: shapes and dtypes."""
+
+    carry: Carry
+    metrics: dict[str, jax.ShapeDtypeStruct]  # of one record
+
+
+def outline(parts: tuple[Any, Any, Any, Any], metrics: Measures) -> Outline:
+    """The shapes of what a run carries and records, from its algorithm, problem, network and x0, ready to run.
+
+    Those of equal structure and shapes are traced once, for one round.
+
+    Raises:
+        TypeError: if a metric gives what is no number.
+        ValueError: if it gives another shape than () or (n,), a dtype that is not kept, or has a name that is taken.
+    """
+    leaves, structure = jax.tree.flatten(parts)
+    shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
+    return _outline(structure, shapes, metrics, parts[1].n, jax.config.jax_enable_x64)  # type: ignore[attr-defined]
+
+
+@lru_cache(maxsize=256)
+def _outline(structure: Any, shapes: Any, metrics: Measures, n: int, x64: bool) -> Outline:
+    parts = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(*leaf) for leaf in shapes])
+    go = partial(simulate, rounds=1, every=1, metrics=metrics)
+    trace = jax.eval_shape(go, *parts, jax.random.key(0))
+    found = {name: jax.ShapeDtypeStruct(a.shape[1:], a.dtype) for name, a in trace.metrics.items()}
+    checks.measured(found, n)
+    return Outline(trace.carry, found)
 
 
 _compiled = jax.jit(simulate, static_argnames=("rounds", "every", "metrics"))
@@ -120,7 +216,8 @@ def run(
     metrics: Iterable[Metric] | Mapping[str, Metric] = DEFAULT,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int | None = None,
-) -> "Result":
+    strict: bool = True,
+) -> Result:
     """Run one experiment, recording at rounds 0, every, 2 every, ..., rounds.
 
     Args:
@@ -132,82 +229,110 @@ def run(
         seed: all randomness is a function of it and of what is drawn, never of the configuration: runs of one seed see
             the same minibatches, so that their comparison is paired.
         x0: the start, (d,) for all nodes or (n, d); None takes the problem's own. Its dtype is the run's.
-        metrics: functions of (problem, state), or a mapping of names to them. Pass the same functions again to reuse
-            the compiled program.
+        metrics: functions of (problem, state) or (problem, state, world), names of those in `jaxdec.metrics`, or a
+            mapping of names to either. Each gives a number, (n,) with one for each node, or a dict of such. Pass the
+            same functions again to reuse the compiled program.
         checkpoint: a directory for the run's state, from which the same call goes on if it was killed, or is to have
             more rounds; the result is that of an undisturbed run.
         checkpoint_every: how many rounds from one checkpoint to the next, a multiple of `every`; None makes ten.
+        strict: whether a law that the algorithm needs, and the network does not have, is an error. If not it is a
+            warning, and recorded in the result; without some laws no step can be taken, and they stay errors.
 
     Raises:
-        ValueError: before anything is compiled, if the parts do not fit together or the checkpoints are another run's.
+        TypeError: if something is not what belongs in its place.
+        ValueError: before anything is compiled, if the parts do not fit together, a metric has a shape or a name that
+            results cannot have, or the checkpoints are another run's.
+        OSError: if a checkpoint cannot be written; those that are there are unharmed.
 
     >>> from jaxdec import algorithms, networks, problems
     >>> result = run(algorithms.KGT(lr=0.1, local_steps=5), problems.quadratic(8, 3), networks.ring(8), rounds=100)
     >>> float(result.metrics["distance"][-1]) < 1e-3
     True
     """
-    stretch = checks.checkpoints(checkpoint, checkpoint_every, rounds, every)
+    stretch = checks.checkpoints(checkpoint, checkpoint_every, every)
     given = algorithm, problem, network, x0
-    parts = prepare(*given, rounds=rounds, every=every)
-    recorded = {"every": every, "metrics": named(metrics)}
+    broken = check(algorithm, problem, network, rounds=rounds, every=every, strict=strict)
+    parts = ready(*given)
+    laws, measures, key = tuple(sorted(broken)), named(metrics), jax.random.key(seed)
+    carried, _ = outline(parts, measures)
+    at = np.arange(0, rounds + 1, every)
+    seconds = [0.0, 0.0]  # of compiling and of running
 
-    def piece(t: int, more: int, so_far: Any = None) -> tuple[Any, dict[str, Any], Cost]:
-        """`more` rounds from round t on, where the state is that of so_far."""
-        since = None if so_far is None else (jnp.asarray(t), so_far[0])
-        trace = _compiled(*parts, jax.random.key(seed), since, rounds=more, **recorded)
-        past = None if so_far is None else (t, so_far[2])
-        return trace.carry, trace.metrics, total_cost(trace, more, every, parts[1].d, past)
+    def program(since: Any = None, *, rounds: int) -> Trace:
+        began = time.perf_counter()
+        trace = _compiled(*parts, key, since, rounds=rounds, every=every, metrics=measures)
+        called = time.perf_counter()  # a call returns when it is compiled, and before it has run
+        jax.block_until_ready(trace)
+        for k, taken in enumerate((called - began, time.perf_counter() - called)):
+            seconds[k] += taken
+        return trace
+
+    def origin() -> Callable[[], dict[str, Any]]:
+        return Asked(*given, seed, every, {m.name: m.metric for m in measures}, laws, *seconds).attributes
 
     if checkpoint is None:
-        carry, records, cost = piece(0, rounds)
-    else:
-        from jaxdec.checkpoint import run_in_stretches
-        from jaxdec.describe import describe
+        trace = program(rounds=rounds)
+        state, records, spent = trace.carry.state, trace.metrics, total_cost(trace, rounds, every, parts[1].d)
+        return Result(state, records, spent, at, origin())
+    structure = jax.tree.structure(carried)
 
-        like = jax.eval_shape(partial(simulate, rounds=every, **recorded), *parts, jax.random.key(seed)).carry
-        about = {
-            name: describe(part) for name, part in zip(("algorithm", "problem", "network", "x0"), given, strict=True)
-        }
-        about |= {"seed": seed, "every": every, "metrics": {m.name: describe(m.metric) for m in named(metrics)}}
-        about |= {"x64": bool(jnp.result_type(float) == jnp.float64)}
-        horizon = {"rounds": rounds, "every": every, "stretch": stretch}
-        carry, records, cost = run_in_stretches(piece, like, checkpoint, about, **horizon)
-    return Result(carry.state, records, cost, np.arange(0, rounds + 1, every))
+    def piece(t: int, more: int, so_far: SoFar | None) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
+        if so_far is None:
+            start, past = program(rounds=0), None
+            trace = joined(start, program((jnp.asarray(t), start.carry), rounds=more))
+        else:
+            trace = program((jnp.asarray(t), jax.tree.unflatten(structure, so_far.state)), rounds=more)
+            past = t, Cost._make(so_far.records[name] for name in Cost._fields)
+        spent = total_cost(trace, more, every, parts[1].d, past)._asdict()
+        return jax.tree.map(np.asarray, trace.metrics) | spent, list(map(np.asarray, jax.tree.leaves(trace.carry)))
 
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class Result:
-    """One experiment."""
-
-    state: Any  # the last state; state.x is the nodes' estimate, (n, d), or (1, d) for a server's model
-    metrics: dict[str, Any]  # (records,) each
-    cost: Cost  # (records,) each, cumulative: everything spent up to that record
-    rounds: np.ndarray  # (records,) the recorded rounds
-
-    def to_xarray(self) -> xr.Dataset:
-        """The metrics over the dimension `round`, with what was spent as further coordinates."""
-        variables = {name: ("round", np.asarray(v)) for name, v in self.metrics.items()}
-        spent = {name: ("round", v) for name, v in self.cost._asdict().items()}
-        return xr.Dataset(variables, {"round": self.rounds, **spent})
+    names = ("algorithm", "problem", "network", "x0")
+    about = {name: describe(part) for name, part in zip(names, given, strict=True)}
+    about |= {"seed": seed, "every": every, "metrics": {m.name: describe(m.metric) for m in measures}}
+    about |= {"broken_laws": list(laws), "x64": bool(jnp.result_type(float) == jnp.float64)}
+    kept = Segments(Path(checkpoint), about)
+    if (there := kept.rounds()) > rounds:
+        raise ValueError(
+            f"{checkpoint} holds a checkpoint of round {there}, and this run is to have {rounds}; ask for more"
+        )
+    end = advance(piece, kept, begin=0, end=rounds, length=stretch or segment_length(rounds, every))
+    state = jax.tree.unflatten(structure, map(jnp.asarray, end.state)).state
+    spent = Cost._make(end.records.pop(name) for name in Cost._fields)
+    return Result(state, end.records, spent, at, origin())
 
 
 def prepare(algorithm, problem, network, x0, *, rounds, every, strict=True):
-    """Check that the parts fit together, and give all numbers the dtype of the iterates."""
+    """Check that the parts fit together, and make them ready to run."""
+    check(algorithm, problem, network, rounds=rounds, every=every, strict=strict)
+    return ready(algorithm, problem, network, x0)
+
+
+def check(algorithm, problem, network, *, rounds, every, strict=True) -> frozenset[str]:
+    """Check that the parts fit together; the laws that do not hold, where that is no error."""
     checks.horizon(rounds, every)
+    for kind, given in (("algorithm", algorithm), ("problem", problem), ("network", network)):
+        checks.part(kind, given)
     checks.parts(problem, network)
-    checks.algorithm(algorithm, network, problem, among=catalogue(), strict=strict)
-    if x0 is None:
-        dtype = jax.eval_shape(problem.init, jax.random.key(0)).dtype
-    else:
-        x0 = checks.start(x0, problem)
-        dtype = x0.dtype
+    return checks.algorithm(algorithm, network, problem, among=catalogue(), strict=strict, rounds=rounds)
+
+
+def ready(algorithm, problem, network, x0):
+    """Give all numbers the dtype of the iterates."""
+    x0, dtype = start(problem, x0)
     return cast(algorithm, dtype), cast(problem, dtype), cast(network, dtype), x0
+
+
+def start(problem: Any, x0: Any) -> tuple[Any, Any]:
+    """x0 as (n, d), or None for the problem's own, and the dtype of the run."""
+    if x0 is None:
+        return None, jax.eval_shape(problem.init, jax.random.key(0)).dtype
+    x0 = checks.start(x0, problem)
+    return x0, x0.dtype
 
 
 def catalogue() -> Iterator[type]:
     """All classes of `jaxdec.algorithms`, for errors that say which of them would fit."""
-    return (kind for kind in map(_algorithms.__dict__.get, _algorithms.__all__) if isinstance(kind, type))
+    return (kind for name in _algorithms.__all__ if isinstance(kind := getattr(_algorithms, name), type))
 
 
 def _opaque(values: Any) -> Any:

@@ -1,7 +1,7 @@
 """A sweep described by a TOML file, in the names of the Python calls that it stands for.
 
 A table is a call: `type` names a class or a function of the public modules (algorithms, problems, networks, data,
-graphs, compressors, scaling), the other keys are its arguments. Nothing else in a file is looked up or executed. ::
+graphs, compressors, scaling), the other keys are its arguments. ::
 
     rounds = 500
     seeds = 5
@@ -27,13 +27,20 @@ graphs, compressors, scaling), the other keys are its arguments. Nothing else in
     momentum = { "K-GT, K=5" = [0.0, 0.9] }             # a list by algorithm
 
 A name that several modules have is qualified: `type = "graphs.ring"`. An optax optimizer is `type = "optax.adam"`.
+
+A class or a function of your own is named with its module, `type = "mypackage.mymodule.MyAlgorithm"`, which is imported
+as Python would from the current folder: a `@module` class of any module but those of Python itself, and a function of a
+module that lies in the current folder. Metrics likewise: `metrics = ["loss", "mypackage.mymodule.gap"]`. Nothing else
+in a file is looked up or executed.
 """
 
 import dataclasses
 import difflib
+import importlib
 import inspect
 import json
 import re
+import sys
 import tomllib
 import typing
 from collections.abc import Callable, Mapping
@@ -49,6 +56,8 @@ from jax.tree_util import Partial
 from jaxdec import algorithms, checks, compressors, data, graphs, metrics, networks, problems, scaling
 from jaxdec._module import step_sizes
 from jaxdec.sweeps.axes import log_uniform, uniform
+
+__all__ = ["HOMES", "MODULES", "SINGULAR", "SPACES", "from_toml", "measures", "public"]
 
 MODULES = {
     module.__name__.split(".")[-1]: module
@@ -104,7 +113,7 @@ def from_toml(path: str | PathLike[str], **changes: Any) -> dict[str, Any]:
     ...     _ = path.write_text(text)
     ...     arguments = from_toml(path)
     >>> arguments["algorithms"], arguments["over"]
-    ({'DSGD': DSGD(lr=0.1, form='atc')}, {'lr': [0.01, 0.1, 1.0]})
+    ({'DSGD': DSGD(lr=0.1)}, {'lr': [0.01, 0.1, 1.0]})
     """
     return _Reader(Path(path)).arguments(changes)
 
@@ -179,8 +188,10 @@ class _Reader:
     def one(self, table: Any, key: str, label: str | None = None) -> Any:
         """An algorithm, problem or network, after the checks that `sweep` makes of it alone."""
         named = {"type": label} if label else {}
-        thing = self.build(named | self.table(table, key), key, _home(re.split(r"[.[]", key)[0]), {})
+        head = re.split(r"[.[]", key)[0]
+        thing = self.build(named | self.table(table, key), key, _home(head), {})
         try:
+            checks.part(SINGULAR.get(head, head)[:-1], thing)
             if dataclasses.is_dataclass(thing):
                 for field, value in step_sizes(thing):
                     checks.positive(f"{type(thing).__name__}.{field}", value)
@@ -214,7 +225,7 @@ class _Reader:
                 if name not in around:
                     raise self.error(key, f"{label} needs {name}; its arguments are {', '.join(parameters)}")
                 arguments[name] = around[name]
-        if make.__module__.startswith("optax"):
+        if make.__module__.partition(".")[0] == "optax":
             return Partial(make, **arguments)
         try:
             return make(**arguments)
@@ -228,7 +239,7 @@ class _Reader:
         if module == "optax":
             return self.optimizer(short, at)
         if module and module not in MODULES:
-            raise self.error(at, f"no module {module!r}; {_nearest(module, [*MODULES, 'optax'])}")
+            return self.own(module, short, at)
         looked = [MODULES[module]] if module else [home] if home else list(MODULES.values())
         found = {id(thing): thing for m in looked for thing in [public(m).get(short)] if thing is not None}
         if len(found) == 1:
@@ -239,6 +250,35 @@ class _Reader:
         names = [n for m in looked for n in public(m)]
         where = f"jaxdec.{looked[0].__name__.split('.')[-1]} has" if len(looked) == 1 else "jaxdec's modules have"
         raise self.error(at, f"{where} no {short!r}; {_nearest(short, names)}")
+
+    def own(self, module: str, name: str, key: str, metric: bool = False) -> Callable[..., Any]:
+        """The class or function of that name in a module of the user's own."""
+        if not re.fullmatch(r"[A-Za-z_][\w.]*", module) or module.partition(".")[0] in sys.stdlib_module_names:
+            raise self.error(key, f"no module {module!r}; {_nearest(module, [*MODULES, 'optax'])}")
+        folder = str(Path.cwd())
+        sys.path.insert(0, folder)
+        try:
+            found = importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+                raise self.error(key, f"{module} cannot be imported: {error}") from error
+            options = _nearest(module, [*MODULES, "optax"])
+            raise self.error(key, f"no module {module!r} here, in {folder}, nor installed; {options}") from error
+        except (ImportError, SyntaxError) as error:
+            raise self.error(key, f"{module} cannot be imported: {error}") from error
+        finally:
+            sys.path.remove(folder)
+        thing = vars(found).get(name)
+        here = Path(getattr(found, "__file__", None) or "/").resolve().is_relative_to(folder)
+        if inspect.isclass(thing) and dataclasses.is_dataclass(thing) and not metric:
+            return thing
+        if inspect.isfunction(thing) and (here or metric):
+            return thing
+        names = [k for k, v in vars(found).items() if inspect.isclass(v) or inspect.isfunction(v)]
+        if thing is None and not name.startswith("_"):
+            raise self.error(key, f"{module} has no {name!r}; {_nearest(name, [n for n in names if n[0] != '_'])}")
+        kinds = "a function" if metric else "a @module class, or a function of a module in the current folder"
+        raise self.error(key, f"{module}.{name} is not {kinds}")
 
     def optimizer(self, name: str, key: str) -> Callable[..., Any]:
         thing = getattr(optax, name, None)
@@ -268,11 +308,16 @@ class _Reader:
         return value
 
     def metrics(self, value: Any) -> tuple[Any, ...]:
+        return tuple(self.metric(name) for name in (value if isinstance(value, list) else [value]))
+
+    def metric(self, name: Any) -> Any:
         known = measures()
-        for name in value if isinstance(value, list) else [value]:
-            if name not in known:
-                raise self.error("metrics", f"jaxdec.metrics has no {name!r}; {_nearest(str(name), list(known))}")
-        return tuple(known[name] for name in value) if isinstance(value, list) else (known[value],)
+        if isinstance(name, str) and "." in name:
+            module, _, short = name.rpartition(".")
+            return self.own(module, short, "metrics", metric=True)
+        if name not in known:
+            raise self.error("metrics", f"jaxdec.metrics has no {name!r}; {_nearest(str(name), list(known))}")
+        return known[name]
 
     def over(self, value: Any, algorithms: Any) -> dict[Any, Any] | list[dict[str, Any]]:
         if isinstance(value, list):

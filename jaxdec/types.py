@@ -12,6 +12,28 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, Num, PyTree
 
+__all__ = [
+    "LAWS",
+    "STRUCTURAL",
+    "Algorithm",
+    "Batch",
+    "Cost",
+    "Iterates",
+    "Law",
+    "Measured",
+    "Metric",
+    "Network",
+    "PRNGKey",
+    "Problem",
+    "Round",
+    "Scalar",
+    "ScalarLike",
+    "StepSize",
+    "Vector",
+    "World",
+    "frozen",
+]
+
 Iterates: TypeAlias = Float[Array, "n d"]
 Vector: TypeAlias = Float[Array, " d"]
 Scalar: TypeAlias = Float[Array, ""]
@@ -200,14 +222,34 @@ def frozen(active: Bool[Array, " n"], old: PyTree, new: PyTree) -> PyTree:
 class Problem(Protocol):
     """n local objectives f_i over d parameters; the network minimizes their mean.
 
-    Five things are required, n, d, `sample`, `loss` and `grad`. The rest has defaults in `problems.Problem`, from which
-    a problem of one's own inherits.
+    A problem of one's own inherits from `problems.Problem` and has n, d, `sample` and `loss`; there the gradient, and
+    all the rest, has a default.
     """
 
-    minimizer: Any  # (d,), of the mean, or None where it is not known
-    minimum: Any  # the least value of the mean, or None
-    L: Any  # the largest smoothness constant among the f_i, or None
-    mu: Any  # the strong convexity of the mean, or None
+    @property
+    def minimizer(self) -> Any:
+        """Of the mean, (d,), or None where it is not known."""
+        ...
+
+    @property
+    def minimum(self) -> Any:
+        """The least value of the mean, or None."""
+        ...
+
+    @property
+    def L(self) -> Any:
+        """The largest smoothness constant among the f_i, or None."""
+        ...
+
+    @property
+    def mu(self) -> Any:
+        """The strong convexity of the mean, or None."""
+        ...
+
+    @property
+    def convex(self) -> bool | None:
+        """Whether the mean is convex, or None where that is not known; asked outside of compiled functions."""
+        ...
 
     @property
     def n(self) -> int: ...
@@ -250,6 +292,14 @@ class Problem(Protocol):
     def hvp(self, x: Iterates, v: Iterates, batch: Batch = None) -> Iterates: ...
     def prox(self, x: Iterates, step: ScalarLike) -> Iterates:
         """argmin_z f_i(z) + ‖z - x_i‖² / (2 step), on the nodes' whole data."""
+        ...
+
+    def curvature(self) -> tuple[Any, Any] | None:
+        """L and mu, or bounds that hold everywhere, where they are known; on the host."""
+        ...
+
+    def variance(self, x: Iterates) -> ScalarLike | None:
+        """(1/n) Σ_i E‖g_i - ∇f_i(x_i)‖² of the minibatch gradients, where it can be computed exactly."""
         ...
 
     def test(self, x: Vector) -> Mapping[str, Scalar]:

@@ -7,6 +7,7 @@ import io
 import lzma
 import os
 import pickle
+import re
 import struct
 import tarfile
 import threading
@@ -129,7 +130,7 @@ def test_files_that_are_not_the_set_of_their_name_are_refused(folders):
     for part, name in images.IDX_FILES.items():
         write(folders[0] / "mnist" / f"{name}.gz", gzip.compress(idx(SET[part])))
         write(folders[1] / "fashion_mnist" / name, idx(SET[part]))
-    with pytest.raises(ValueError, match=r"train-images-idx3-ubyte.gz is not the .* of mnist: .* expected 6bbc9ace"):
+    with pytest.raises(ValueError, match=r"train-images-idx3-ubyte.gz is not the .* of mnist: .* expected ba891046"):
         data.mnist()
     with pytest.raises(ValueError, match="fashion_mnist has 6 and 2 images, expected 60000 and 10000"):
         data.fashion_mnist()
@@ -166,6 +167,27 @@ def test_the_cache_follows_its_variables(monkeypatch):
     assert files.cache() == Path("/own")
 
 
+def test_the_variables_may_use_the_home_and_other_variables(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ada")
+    monkeypatch.setenv("SCRATCH", "/scratch")
+    monkeypatch.setenv("JAXDEC_DATA", "~/sets")
+    monkeypatch.setenv("JAXDEC_CACHE", "${SCRATCH}/cache")
+    assert files.folders("mnist") == [Path("/home/ada/sets/mnist"), Path("/scratch/cache/mnist")]
+    monkeypatch.setenv("SCRATCH", "~/scratch")
+    monkeypatch.setenv("JAXDEC_CACHE", "$SCRATCH/cache")
+    assert files.cache() == Path("/home/ada/scratch/cache")
+
+
+@pytest.mark.parametrize("variable", ["JAXDEC_DATA", "JAXDEC_CACHE"])
+@pytest.mark.parametrize(("given", "unknown"), [("$NONE/a", "$NONE"), ("/b/${NONE}", "${NONE}"), ("~no1/a", "~no1")])
+def test_a_variable_that_uses_what_there_is_not_is_refused(folders, monkeypatch, variable, given, unknown):
+    monkeypatch.delenv("NONE", raising=False)
+    monkeypatch.setenv(variable, given)
+    message = f"{variable} is {given!r}, and there is no {unknown}; name a folder"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        files.folders("mnist")
+
+
 # Downloads, from a server on this machine.
 
 
@@ -198,41 +220,77 @@ def server(monkeypatch):
 
 
 CONTENT = RNG.bytes(200_000)
-MD5, SHA256 = (f"{kind}:{hashlib.new(kind, CONTENT).hexdigest()}" for kind in ("md5", "sha256"))
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 def test_a_download_is_kept_in_the_cache_and_not_repeated(server, tmp_path, monkeypatch):
     address, served, asked = server
     monkeypatch.setenv("JAXDEC_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("JAXDEC_CACHE", str(tmp_path / "cache"))
-    served["good"] = CONTENT
-    for checksum, name in ((MD5, "a"), (SHA256, "b")):
-        remote = Remote((f"{address}missing", f"{address}good"), checksum)
+    served |= {"cut": (CONTENT[:99], 200_000), "good": CONTENT}
+    for name in ("a", "b"):
+        remote = Remote((f"{address}missing", f"{address}cut", f"{address}good"), SHA256)
         for _ in range(2):
             found = files.file("kind", name, remote=remote)
             assert found == tmp_path / "cache" / "kind" / name
             assert found.read_bytes() == CONTENT
-    assert asked == ["/missing", "/good"] * 2
+    assert asked == ["/missing", "/cut", "/good"] * 2
     assert sorted(path.name for path in (tmp_path / "cache" / "kind").iterdir()) == ["a", "b"]
 
 
-@pytest.mark.parametrize("content", [CONTENT[:-1], CONTENT[:-1] + b"x", b"<html></html>", (CONTENT[:99], 200_000)])
-def test_a_download_that_is_cut_off_or_another_file_leaves_nothing(server, tmp_path, content):
+def test_a_download_shows_what_is_fetched_and_how_far_it_is(server, tmp_path, capfd):
+    address, served, _ = server
+    served["good"] = CONTENT
+    files.download(Remote((f"{address}good",), SHA256), tmp_path / "name")
+    assert "100%" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("content", [CONTENT[:-1], CONTENT[:-1] + b"x", b"<html></html>", b""])
+def test_a_download_that_is_another_file_is_refused_and_leaves_nothing(server, tmp_path, content):
     address, served, _ = server
     served["bad"] = content
-    with pytest.raises(ValueError, match=r"/bad has md5 .*, expected .* cut off or is another one. Nothing was kept"):
-        files.download(Remote((f"{address}bad",), MD5), tmp_path / "kind" / "name")
+    with pytest.raises(ValueError, match=r"/bad: SHA256 .* expected .* but got .* put a good copy in .*/kind"):
+        files.download(Remote((f"{address}bad",), SHA256), tmp_path / "kind" / "name")
+    assert list((tmp_path / "kind").iterdir()) == []
+
+
+def test_a_download_that_is_cut_off_is_refused_and_leaves_nothing(server, tmp_path, monkeypatch):
+    address, served, _ = server
+    monkeypatch.setenv("JAXDEC_CACHE", str(tmp_path))
+    served["cut"] = CONTENT[:99], 200_000
+    with pytest.raises(FileNotFoundError, match=r"no file 'name'.*could not be downloaded: .*/cut: .*IncompleteRead"):
+        files.file("kind", "name", remote=Remote((f"{address}cut",), SHA256))
     assert list((tmp_path / "kind").iterdir()) == []
 
 
 def test_what_cannot_be_downloaded_says_why(server, tmp_path, monkeypatch):
     monkeypatch.setenv("JAXDEC_CACHE", str(tmp_path))
     monkeypatch.delenv("JAXDEC_DATA", raising=False)
-    remote = Remote((f"{server[0]}missing", "http://127.0.0.1:9/"), MD5)
+    remote = Remote((f"{server[0]}missing", "http://127.0.0.1:9/"), SHA256)
     with pytest.raises(
-        FileNotFoundError, match=r"JAXDEC_DATA \(not set\) or .*missing: Not Found; http://127.0.0.1:9/: "
+        FileNotFoundError, match=r"JAXDEC_DATA \(not set\) or .*missing: 404 .*; http://127.0.0.1:9/: .*refused"
     ):
         files.file("kind", "name", remote=remote)
+
+
+def test_what_is_known_comes_over_https_and_has_a_sha256(folders, monkeypatch):
+    remotes = [Remote(bases, digest) for bases, digests in images.SERVED.values() for digest in digests]
+    asked: list[Remote] = []
+
+    def ask(remote, path):
+        asked.append(remote)
+        raise OSError
+
+    monkeypatch.setattr(files, "download", ask)
+    loads = [data.mnist, data.fashion_mnist, lambda: data.cifar10("python"), lambda: data.cifar10("binary")]
+    loads += [lambda name=name: data.libsvm(name) for name in svmlight.SHA256]
+    for load in loads:
+        with pytest.raises(FileNotFoundError):
+            load()
+    assert len(asked) == len(loads)
+    for urls, digest in remotes + asked:
+        assert all(url.startswith("https://") for url in urls)
+        assert re.fullmatch("[0-9a-f]{64}", digest)
 
 
 def test_a_set_is_downloaded_file_by_file(server, tmp_path, monkeypatch):
@@ -242,8 +300,8 @@ def test_a_set_is_downloaded_file_by_file(server, tmp_path, monkeypatch):
     large = dict(SET, inputs=np.zeros((60_000, 1, 1), np.uint8), targets=np.zeros(60_000, np.uint8))
     large |= dict(test_inputs=np.ones((10_000, 1, 1), np.uint8), test_targets=np.ones(10_000, np.uint8))
     served |= {f"{name}.gz": gzip.compress(idx(large[part])) for part, name in images.IDX_FILES.items()}
-    digests = [hashlib.md5(served[f"{name}.gz"]).hexdigest() for name in images.IDX_FILES.values()]
-    monkeypatch.setitem(images.SERVED, "fashion_mnist", (address, *digests))
+    digests = tuple(hashlib.sha256(served[f"{name}.gz"]).hexdigest() for name in images.IDX_FILES.values())
+    monkeypatch.setitem(images.SERVED, "fashion_mnist", images.Served((address,), digests))
     for _ in range(2):
         assert data.fashion_mnist().inputs.shape == (60_000, 1, 1, 1)
         served.clear()  # the second time it comes from the cache
@@ -346,7 +404,7 @@ def test_archives_that_are_incomplete_or_not_official_are_refused(folders):
     path = write(folders[0] / "cifar10" / "cifar-10-binary.tar.gz", whole)
     with pytest.raises(ValueError, match=r"lacks test_batch\.bin"):
         images.cifar10_batches(path, "binary")
-    with pytest.raises(ValueError, match=r"is not the official cifar-10-binary.tar.gz: .* expected c32a1d4a"):
+    with pytest.raises(ValueError, match=r"is not the official cifar-10-binary.tar.gz: .* expected c4a38c50"):
         data.cifar10()
     with pytest.raises(ValueError, match="corrupt or cut off"):
         images.cifar10_batches(write(path, whole[:-300]), "binary")
@@ -473,13 +531,13 @@ def test_the_real_mnist_is_whole():
     assert np.bincount(found.test_targets).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
     for part, digest in ((found.inputs, images.MNIST_CONTENT[0]), (found.test_inputs, images.MNIST_CONTENT[2])):
         header = struct.pack(">HBB3I", 0, 8, 3, len(part), 28, 28)
-        assert hashlib.md5(header + part.tobytes()).hexdigest() == digest
+        assert hashlib.sha256(header + part.tobytes()).hexdigest() == digest
 
 
 def test_the_real_libsvm_sets_are_whole():
     for name in ("a9a", "a9a.t", "w8a", "w8a.t", "phishing"):
         real(f"libsvm/{name}")
-        files.check_digest(REAL, (REAL / "libsvm" / name).read_bytes(), f"sha256:{svmlight.SHA256[name]}", name)
+        files.check_digest(REAL, (REAL / "libsvm" / name).read_bytes(), svmlight.SHA256[name], name)
 
 
 @pytest.mark.slow  # decoding takes half a minute

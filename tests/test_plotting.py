@@ -126,9 +126,9 @@ def test_the_overview_shows_what_there_is():
         ({"metric": "los"}, "no metric 'los'; there are loss, grad_norm_sq"),
         ({"x": "seconds"}, "x is one of round, grads, vectors, bits; got 'seconds'; results.add_time"),
         ({"band": "sd"}, "band is one of quantiles, confidence, none; got 'sd'"),
-        ({"dataset": results()}, "choose among lr, see results.best"),
+        ({"results": results()}, "choose among lr, see results.best"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
-        plotting.curves(**({"dataset": best(results()), "metric": "loss"} | arguments))
+        plotting.curves(**({"results": best(results()), "metric": "loss"} | arguments))

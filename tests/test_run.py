@@ -8,8 +8,8 @@ import pytest
 
 import jaxdec
 from jaxdec import algorithms as A
-from jaxdec import metrics, networks, problems, run
-from jaxdec.loop import simulate
+from jaxdec import loop, metrics, networks, problems, run
+from jaxdec.loop import outline, prepare, simulate
 from jaxdec.types import Cost
 
 PROBLEM, RING = problems.quadratic(6, 3, noise=0.2), networks.ring(6)
@@ -125,6 +125,62 @@ def test_metrics_may_be_named_and_may_be_ones_own():
     mine = {"spread": metrics.consensus, "largest": lambda problem, state: jnp.max(jnp.abs(state.x))}
     result = run(A.DSGD(lr=0.1), PROBLEM, RING, rounds=2, metrics=mine)
     assert set(result.metrics) == {"spread", "largest"}
+
+
+def test_metrics_may_be_names_and_may_see_the_world_and_what_they_give_is_known_before_compiling():
+    honest = lambda problem, state, world: jnp.asarray(1.0 if world.honest is None else 0.0)
+    seen = {"all": honest, "per node": lambda problem, state: problem.loss(state.x), "small": lambda p, s: 2}
+    result = run(A.DSGD(lr=0.1), PROBLEM, RING, rounds=2, metrics={"f": "loss", **seen})
+    expected = run(A.DSGD(lr=0.1), PROBLEM, RING, rounds=2, metrics=["loss"]).metrics["loss"]
+    np.testing.assert_array_equal(result.metrics["f"], expected)
+    np.testing.assert_array_equal(result.metrics["all"], 1)
+    assert result.to_xarray()["per node"].dims == ("round", "node")
+    known = outline(prepare(A.DSGD(lr=0.1), PROBLEM, RING, None, rounds=2, every=1), metrics.named(seen))
+    assert {name: of.shape for name, of in known.metrics.items()} == {"all": (), "per node": (6,), "small": ()}
+    assert known.carry.state.x.shape == (6, 3)
+
+
+def test_what_is_known_before_compiling_is_traced_once(monkeypatch):
+    traces = []
+    monkeypatch.setattr(loop, "simulate", lambda *a, **k: traces.append(a) or simulate(*a, **k))
+    mine = lambda problem, state: jnp.sum(state.x)
+    for lr in (0.1, 0.2, 0.3):
+        run(A.DSGD(lr=lr), PROBLEM, RING, rounds=2, metrics={"mine": mine})
+    assert len(traces) == 1
+
+
+@pytest.mark.parametrize(
+    ("mine", "error", "message"),
+    [
+        ({"x": lambda p, s: s.x}, ValueError, r"'x' gives an array of shape \(6, 3\); a metric gives a number"),
+        ({"x": lambda p, s: s.x[0]}, ValueError, r"'x' gives an array of shape \(3,\)"),
+        ({"z": lambda p, s: jnp.sum(s.x) + 1j}, ValueError, "'z' is of dtype complex128; give real numbers"),
+        ({"t": lambda p, s: "large"}, TypeError, "'t' gives str; a metric gives a number"),
+        ({"t": lambda p, s: {"a": {"b": 1.0}}}, TypeError, "'a' gives dict; a metric gives a number"),
+        ({"round": metrics.loss}, ValueError, "a metric cannot be called 'round', which is the name of a dimension"),
+        ({"t": lambda p, s: {"bits": 1.0}}, ValueError, "cannot be called 'bits'"),
+        ({"node": metrics.loss, "algorithm": metrics.loss}, ValueError, "cannot be called 'algorithm', 'node'"),
+        ({"a": lambda p, s: {"b": 1.0}, "b": metrics.loss}, ValueError, "two metrics give a value called 'b'"),
+    ],
+)  # fmt: skip
+def test_metrics_that_results_cannot_have_are_refused_before_anything_is_compiled(mine, error, message):
+    before = run.__globals__["_compiled"]._cache_size()
+    with pytest.raises(error, match=message):
+        run(A.DSGD(lr=0.1), PROBLEM, RING, rounds=2, metrics=mine)
+    assert run.__globals__["_compiled"]._cache_size() == before
+
+
+def test_a_broken_law_is_an_error_or_where_asked_for_a_warning_that_the_result_keeps():
+    given = A.EXTRA(lr=0.05), PROBLEM, networks.one_peer_exponential(6)
+    with pytest.raises(ValueError, match="EXTRA needs a symmetric W"):
+        run(*given, rounds=3)
+    with pytest.warns(UserWarning, match="EXTRA runs without a symmetric W .*it loses its fixed point"):
+        result = run(*given, rounds=3, strict=False)
+    assert result.broken_laws == ("symmetric",)
+    assert result.to_xarray().attrs["broken_laws"] == "symmetric"
+    assert run(A.EXTRA(lr=0.05), PROBLEM, RING, rounds=3).to_xarray().attrs["broken_laws"] == ""
+    with pytest.raises(ValueError, match="needs a server"):  # without which no step can be taken
+        run(A.SCAFFOLD(lr=0.1, local_steps=2), PROBLEM, RING, rounds=3, strict=False)
 
 
 def test_local_dsgd_stalls_at_a_floor_that_grows_as_zeta_squared():

@@ -68,10 +68,10 @@ def test_epochs_stay_exact_where_the_number_of_samples_drawn_overflows():
 @jax.jit
 def orders(seed):
     """24000 epochs of 4 nodes of 2, 3, 4 and 5 samples, each padded to 5: (24000, 4, 5)."""
-    m = jnp.array([2, 3, 4, 5])
+    m = jnp.array([2, 3, 4, 5])[None, :, None]
     words = jax.random.bits(jax.random.key(seed), (2, 24000, 4, 1), jnp.uint32)
-    place = jnp.minimum(jnp.arange(5), m[:, None] - 1).astype(jnp.uint32)
-    return sampling.shuffled(jnp.broadcast_to(place, (24000, 4, 5)), m[:, None].astype(jnp.uint32), *words)
+    place = jnp.minimum(jnp.arange(5)[None, None], m - 1).astype(jnp.uint32)
+    return sampling.shuffled(jnp.broadcast_to(place, (24000, 4, 5)), m.astype(jnp.uint32), *words)
 
 
 def test_permutations_of_few_samples_are_uniform():

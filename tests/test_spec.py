@@ -1,6 +1,7 @@
 """Sweeps described by TOML files: the same objects as in Python, and errors that say where and what."""
 
 import inspect
+import sys
 from pathlib import Path
 
 import jax
@@ -195,3 +196,72 @@ def test_what_only_python_can_hold_is_refused_with_advice(read):
     neural += 'partition = { type = "iid", n = 4 }\n[unused]'
     with pytest.raises(ValueError, match=r"problem.network: a Flax module is a Python object"):
         read(QUADRATIC.replace('type = "quadratic"', neural))
+
+
+OWN = """
+from jaxdec import algorithms, module, networks
+
+@module
+class Mine(algorithms.DSGD):
+    pass
+
+class Plain:
+    pass
+
+@module
+class Unlawful:
+    requires = "symetric"
+    init = step = lambda self, problem, x, r: None
+
+def circle(n: int):
+    return networks.ring(n)
+
+def largest(problem, state):
+    return abs(state.x).max()
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    (tmp_path / "mypackage").mkdir()
+    (tmp_path / "mypackage" / "mymodule.py").write_text(OWN)
+    (tmp_path / "mypackage" / "broken.py").write_text("import nothing_of_this_name")
+    monkeypatch.chdir(tmp_path)
+    yield
+    for name in [name for name in sys.modules if name.partition(".")[0] == "mypackage"]:
+        del sys.modules[name]
+
+
+def test_classes_functions_and_metrics_of_ones_own_are_named_with_their_module(read, own):
+    before = list(sys.path)
+    text = QUADRATIC.replace("[algorithms.DSGD]", "[algorithms.mine]\ntype = 'mypackage.mymodule.Mine'")
+    text = text.replace('"ring"', '"mypackage.mymodule.circle"')
+    found = read("metrics = ['loss', 'mypackage.mymodule.largest']\n" + text)
+    mine = found["algorithms"]["mine"]
+    assert (type(mine).__name__, type(mine).__module__, mine.lr) == ("Mine", "mypackage.mymodule", 0.1)
+    assert_same(found["networks"], networks.ring(4))
+    assert [m.__name__ for m in found["metrics"]] == ["loss", "largest"]
+    assert sys.path == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("ring", "mypackage.mymodul.circle", "network.type: no module 'mypackage.mymodul' here, in .*, nor installed"),
+        ("ring", "mypackage.mymodule.cirle", "network.type: mypackage.mymodule has no 'cirle'; did you mean 'circle'"),
+        ("ring", "mypackage.mymodule.Plain", "network.type: mypackage.mymodule.Plain is not a @module class"),
+        ("ring", "mypackage.broken.circle", "network.type: mypackage.broken cannot be imported: No module named 'noth"),
+        ("ring", "os.system", "network.type: no module 'os'"),
+        ("ring", "numpy.load", "network.type: numpy.load is not a @module class, or a function of a module in the cur"),
+        ("quadratic", "mypackage.mymodule.Unlawful", "problem: .*got an algorithm, Unlawful; the order is"),
+        ("rounds = 10", "rounds = 10\nmetrics = 'mypackage.mymodule.Plain'", "metrics: mypackage.* is not a function"),
+        ("rounds = 10", "rounds = 10\nmetrics = 'os.system'", "metrics: no module 'os'"),
+        ("algorithms.DSGD", "algorithms.'mypackage.mymodule.Unlawful'", "Unlawful.*names 'symetric', which is no law"),
+    ],
+)  # fmt: skip
+def test_an_error_in_a_name_of_ones_own_names_the_file_and_the_key(read, own, old, new, message):
+    text = QUADRATIC if "Unlawful'" not in new else QUADRATIC.replace("lr = 0.1", "")
+    text = text if old != "quadratic" else text.replace("n = 4\nd = 2", "")
+    with pytest.raises(ValueError, match=message) as error:
+        read(text.replace(old, new))
+    assert "a sweep.toml: " in str(error.value)

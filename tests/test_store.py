@@ -11,15 +11,19 @@ import sys
 import time
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
 import zarr
 
 from jaxdec import algorithms as A
-from jaxdec import compressors, networks, problems, run, sweep
+from jaxdec import compressors, data, module, networks, problems, run, sweep
 from jaxdec.metrics import consensus, loss
-from jaxdec.sweeps import execute, load
+from jaxdec.storage import segments
+from jaxdec.storage.files import unpack
+from jaxdec.sweeps import execute, load, store
+from jaxdec.types import World
 
 PROBLEM, RING = problems.quadratic(6, 3, noise=0.2), networks.ring(6)
 # Random messages, whose bits are counted in the loop, and a state of two arrays.
@@ -200,7 +204,7 @@ def damage(path, what):
         meta.write_text(meta.read_text().replace('"float64"', '"object"'))
     elif what == "version":
         manifest = path / "manifest.json"
-        manifest.write_text(manifest.read_text().replace("version 1", "version 7"))
+        manifest.write_text(manifest.read_text().replace("version 2", "version 7"))
     else:
         (path / "manifest.json").write_bytes((path / "manifest.json").read_bytes()[:100])
 
@@ -234,6 +238,92 @@ def test_a_damaged_store_is_refused_by_name_and_nothing_more_is_harmed(tmp_path,
     if healed:  # as the error advises
         (path / "done/0.0.1.0.json").unlink()
         assert go(path).equals(stored[1])
+
+
+def stopped_after(monkeypatch, launches, go):
+    """Run something that is stopped when a program is launched for the n-th time, its progress being kept at once."""
+    launch, begun = execute.Engine._launch, []
+
+    def stopping(*a):
+        begun.append(a)
+        if len(begun) > launches:
+            raise KeyboardInterrupt
+        return launch(*a)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(execute.Engine, "_launch", stopping)
+        patch.setattr(store, "PATIENCE", 0.0)
+        with pytest.raises(KeyboardInterrupt):
+            go()
+
+
+def test_a_unit_that_is_stopped_goes_on_from_its_last_segment_with_one_program_for_all(tmp_path, monkeypatch):
+    long = {"seeds": 1, "rounds": 42, "every": 2, "chunk": 5}  # seven segments of six rounds
+    sweeping = lambda name, **change: go(tmp_path / name, COMPRESSED, **(long | change))
+    traces, simulate = [], execute.simulate
+    monkeypatch.setattr(execute, "simulate", lambda *a, **k: traces.append(k["rounds"]) or simulate(*a, **k))
+    whole = sweeping("undisturbed")
+    assert traces == [0, 6]
+    assert not list((tmp_path / "undisturbed").glob("partial/*"))
+    assert whole.equals(go(None, COMPRESSED, **long))
+    stopped_after(monkeypatch, 4, lambda: sweeping("stopped"))  # a start and three segments
+    assert load(tmp_path / "stopped").attrs["runs_done"] == 0
+    since, block = [], execute.Engine.block
+    monkeypatch.setattr(execute.Engine, "block", lambda self, *a: since.append(a[3][0]) or block(self, *a))
+    assert sweeping("stopped").equals(whole)
+    assert since == [18, 24, 30, 36]
+    assert contents(tmp_path / "stopped/data.zarr") == contents(tmp_path / "undisturbed/data.zarr")
+    assert not list((tmp_path / "stopped").glob("partial/*"))
+    # A unit that is stopped in rounds that were asked for later goes on from there too.
+    stopped_after(monkeypatch, 2, lambda: sweeping("stopped", rounds=84))
+    since.clear()
+    monkeypatch.setattr(execute.Engine, "block", lambda self, *a: since.append(a[3:]) or block(self, *a))
+    assert sweeping("stopped", rounds=84).equals(go(None, COMPRESSED, **(long | {"rounds": 84})))
+    assert since[0][0][0] == 54
+
+
+def test_what_a_unit_kept_is_not_used_for_one_that_has_become_another(tmp_path, monkeypatch):
+    long = {"seeds": 1, "rounds": 20, "every": 1, "chunk": 5}
+    stopped_after(monkeypatch, 4, lambda: go(tmp_path, **long))
+    assert list((tmp_path / "partial").glob("*"))
+    assert go(tmp_path, **(long | {"seeds": [0, 1]})).equals(go(None, **(long | {"seeds": [0, 1]})))
+
+
+@module
+class Walking:
+    """A ring whose links are up while a random walk is positive: what it remembers is drawn from its keys."""
+
+    step: float = 0.5
+    n = 6
+    provides = RING.provides
+
+    def init(self, key):
+        return {"walk": jax.random.normal(key, (6,))}
+
+    def at(self, memory, t, key):
+        walk = memory["walk"] + self.step * jax.random.normal(key, (6,))
+        W = np.roll(np.eye(6), 1, axis=1) * jnp.where(walk > 0, 1 / 3, 0)[:, None]
+        W = W + W.T
+        return {"walk": walk}, World(W + jnp.diag(1 - W.sum(axis=1)))
+
+
+@pytest.mark.parametrize("shares", [True, False])
+def test_what_a_network_remembers_is_resumed_and_has_cells_only_where_the_network_is_swept(
+    tmp_path, monkeypatch, shares
+):
+    over = {"lr": GRID[:3]} if shares else {"network.step": [0.1, 0.5, 2.0]}
+    arguments = {"over": over, "seeds": 2, "every": 1, "metrics": (loss, consensus), "chunk": 2, "progress": False}
+    sweeping = lambda path, rounds: sweep(
+        A.GradientTracking(lr=0.1), PROBLEM, Walking(), store=path, rounds=rounds, **arguments
+    )
+    whole = sweeping(None, 18)
+    stopped_after(monkeypatch, 3, lambda: sweeping(tmp_path, 10))
+    assert sweeping(tmp_path, 10).equals(sweeping(None, 10))
+    kept = unpack((tmp_path / "states/0.0.0.0").read_bytes())["0"]
+    assert kept.shape == ((1, 6) if shares else (1, 2, 6))
+    assert sweeping(tmp_path, 18).equals(whole)
+    alone = run(A.GradientTracking(lr=0.05 if shares else 0.1), PROBLEM, Walking(0.5 if shares else 0.1), rounds=18)
+    np.testing.assert_allclose(whole.loss[0, 0], alone.metrics["loss"], rtol=1e-12)
 
 
 CHILD = """
@@ -279,6 +369,76 @@ def test_a_sweep_that_is_killed_three_times_ends_as_if_undisturbed(tmp_path):
 @pytest.mark.slow
 def test_a_sweep_that_is_killed_twenty_times_ends_as_if_undisturbed(tmp_path):
     kill_and_resume(tmp_path, kills=20, seeds=400)
+
+
+LONG = """
+import sys, jax
+jax.config.update("jax_enable_x64", True)
+from jaxdec import algorithms, networks, problems, run, sweep
+from jaxdec.metrics import consensus
+from jaxdec.sweeps import store
+store.PATIENCE = 0.0
+path, which = sys.argv[1:]
+given = algorithms.DSGD(lr=0.1), problems.quadratic(6, 3, noise=0.2), networks.ring(6)
+asked = {"rounds": 2_000_000, "every": 1000, "metrics": (consensus,)}
+if which == "run":
+    run(*given, checkpoint=path, checkpoint_every=2000, **asked)
+else:
+    sweep(*given, over={"lr": [0.05, 0.1]}, seeds=1, store=path, **asked)
+"""
+
+
+@pytest.mark.parametrize("which", ["run", "sweep"])
+def test_a_kill_in_the_midst_of_a_long_unit_loses_its_segment_alone(tmp_path, which):
+    """What was kept is compared with a shorter run, since the child's rounds would take too long."""
+    child = subprocess.Popen([sys.executable, "-c", LONG, str(tmp_path), which])
+    where = tmp_path if which == "run" else tmp_path / "partial/0.0.0.0"
+    while child.poll() is None and not (where / "done/1.json").exists():
+        time.sleep(0.001)
+    assert child.poll() is None, "it had ended before it was killed: give it more rounds"
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    about = json.loads((where / "run.json").read_text())["run"]
+    kept = segments.Segments(where, about).last()
+    assert kept.t >= (4000 if which == "run" else 400_000)
+    given, arguments = (A.DSGD(lr=0.1), PROBLEM, RING), {"every": 1000, "metrics": (consensus,)}
+    if which == "run":
+        arguments |= {"rounds": kept.t + 2000}
+        found = run(*given, checkpoint=tmp_path, **arguments)
+        np.testing.assert_array_equal(found.metrics["consensus"], run(*given, **arguments).metrics["consensus"])
+    else:
+        alone = sweep(*given, over={"lr": [0.05, 0.1]}, seeds=1, rounds=kept.t, **arguments)
+        np.testing.assert_array_equal(kept.records["consensus"][0], alone.consensus.isel(seed=0))
+
+
+def test_the_segments_of_a_run_are_refused_where_they_are_damaged_and_heal_as_is_said(tmp_path):
+    given = A.DSGD(lr=0.1), PROBLEM, RING
+    go_on = lambda rounds: run(*given, rounds=rounds, metrics=(loss,), checkpoint=tmp_path, checkpoint_every=4)
+    go_on(8)
+    assert sorted(f.name for f in (tmp_path / "states").iterdir()) == ["1"]  # that of the last segment alone
+    records = tmp_path / "segments/0"
+    records.write_bytes(records.read_bytes()[:-1] + b"x")
+    with pytest.raises(ValueError, match=r"segments/0 is damaged: .* delete .*done/0.json, and the segment is run"):
+        go_on(12)
+    (tmp_path / "done/0.json").unlink()
+    alone = run(*given, rounds=12, metrics=(loss,))
+    np.testing.assert_array_equal(go_on(12).metrics["loss"], alone.metrics["loss"])
+    np.testing.assert_array_equal(go_on(12).state.x, alone.state.x)  # nothing is left to run
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more/thesis.tex").write_text("precious")
+    with pytest.raises(ValueError, match="not empty and holds no checkpoints"):
+        run(*given, rounds=12, checkpoint=tmp_path / "more")
+
+
+@pytest.mark.parametrize("method", [A.GradientTracking(lr=0.1), A.MomentumTracking(lr=0.05, momentum=0.9)])
+def test_a_segment_of_one_record_rounds_as_the_whole_does(tmp_path, method):
+    """XLA takes a loop of one turn apart, and then rounds otherwise: here it did, by an ulp."""
+    digits = data.digits()
+    problem = problems.softmax(digits, data.iid(digits, n=6), batch_size=5)
+    whole = run(method, problem, RING, rounds=20)
+    cut = run(method, problem, RING, rounds=20, checkpoint=tmp_path, checkpoint_every=1)
+    for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(cut), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_a_run_goes_on_from_its_last_checkpoint_to_the_result_of_an_undisturbed_one(tmp_path):

@@ -1,6 +1,9 @@
 """Sweeps: cells, programs, common random numbers, divergence, and the labelled result."""
 
+import json
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -8,7 +11,7 @@ from jaxdec import algorithms as A
 from jaxdec import data, networks, problems, run, sweep
 from jaxdec.metrics import consensus, loss, named
 from jaxdec.results import best, diverged
-from jaxdec.sweeps import axes, devices, execute, log_uniform, plan, uniform
+from jaxdec.sweeps import axes, devices, execute, load, log_uniform, plan, uniform
 
 PROBLEM, RING = problems.quadratic(6, 3, noise=0.2), networks.ring(6)
 CLOSE = {"rtol": 0, "atol": 1e-12}
@@ -67,12 +70,73 @@ def test_what_configurations_share_is_not_batched_over_them():
     (group,) = grouped(A.DSGD(lr=0.1), problem, networks.ring(4), {"lr": [0.1 * (k + 1) for k in range(13)]})
     horizon = execute.Horizon(2, 1, named((consensus,)), True, False)
     keys = jax.random.key_data(jax.random.split(jax.random.key(0), 1))
-    static = {"structure": group.structure, "batched": group.batched, "horizon": horizon, "mesh": None}
+    static = {"structure": group.structure, "batched": group.batched, "horizon": horizon, "mesh": None, "shared": True}
     text = execute._grid.lower(group.leaves(range(13)), np.zeros(13, np.uint32), keys, None, **static).as_text()
     assert "13x4x650" in text  # the iterates of all cells
     assert "13x4x5xui32" not in text  # but one draw of random bits
     assert "13x4x5x65" not in text  # and one gather of inputs
     assert "4x5x65" in text
+
+
+def mixings(jaxpr, inside=False):
+    """How many products with a (6, 6) matrix a program has: outside of its branches, and in them."""
+    found = np.zeros(2, int)
+    for eqn in jaxpr.eqns:
+        shapes = [v.aval.shape for v in eqn.invars if hasattr(v, "aval")]
+        found[int(inside)] += eqn.primitive.name == "dot_general" and (6, 6) in shapes
+        for given in jax.tree.leaves(tuple(eqn.params.values()), is_leaf=lambda a: hasattr(a, "jaxpr")):
+            inner = getattr(given, "jaxpr", given)
+            if hasattr(inner, "eqns"):
+                found += mixings(inner, inside or eqn.primitive.name == "cond")
+    return found
+
+
+def test_the_local_rounds_of_proxskip_cost_no_gossip_where_a_call_runs_one_seed():
+    """Mapped over seeds, whose coins differ, a branch becomes a choice between what both sides compute."""
+    method = A.ProxSkip(lr=0.1, probability=0.3, consensus_lr=0.5)
+    network = networks.static(RING.W.dense(), form="dense")
+    (group,) = grouped(method, PROBLEM, network, {"lr": [0.05, 0.1, 0.2]})
+    programs = {}
+    for seeds in (1, 2):
+        engine = execute.Engine(group, range(seeds), True, devices.mesh(1))
+        horizon = execute.Horizon(6, 1, named((consensus,)), True, True)
+        keys = np.stack([execute._key(seed) for seed in range(seeds)])
+        programs[seeds] = execute._grid.trace(
+            group.leaves(range(3)), engine.folds, keys, None, **engine._static(horizon)
+        )
+    one, two = (programs[seeds].lower().as_text().count("stablehlo.case") for seeds in (1, 2))
+    assert one == two + 1  # the coin's, besides whether there is noise
+    np.testing.assert_array_equal(mixings(programs[1].jaxpr.jaxpr), [0, 1])
+    np.testing.assert_array_equal(mixings(programs[2].jaxpr.jaxpr), [1, 0])
+    arguments = {"rounds": 60, "metrics": (loss, consensus), "progress": False}
+    one, two = (sweep(method, PROBLEM, network, over={"lr": [0.05, 0.1, 0.2]}, seeds=k, **arguments) for k in (1, 2))
+    alone = run(method, PROBLEM, network, rounds=60, metrics=(loss, consensus))
+    np.testing.assert_allclose(one.loss.sel(lr=0.1, seed=0), alone.metrics["loss"], **CLOSE)
+    np.testing.assert_array_equal(one.vectors.isel(lr=1, seed=0), alone.cost.vectors)
+    np.testing.assert_array_equal(two.vectors.sel(seed=0), one.vectors.sel(seed=0))
+
+
+def drift(problem, state, world):
+    """Each node's distance to the mean: (n,); and how many nodes take part, which the world knows."""
+    share = 1.0 if world.active is None else jnp.mean(world.active)
+    return {"drift": jnp.linalg.norm(state.x - state.x.mean(axis=0), axis=1), "awake": share}
+
+
+def test_a_number_for_each_node_becomes_the_dimension_node(tmp_path):
+    arguments = {"seeds": 2, "rounds": 6, "every": 3, "metrics": [drift, "loss"], "progress": False}
+    sweeping = lambda **change: sweep(PAIR, PROBLEM, RING, over={"lr": [0.1, 0.2]}, **(arguments | change))
+    results = sweeping()
+    assert results.drift.dims == ("algorithm", "lr", "seed", "round", "node")
+    assert results.loss.dims == ("algorithm", "lr", "seed", "round")
+    assert dict(results.sizes)["node"] == 6
+    alone = run(A.DSGD(lr=0.2), PROBLEM, RING, rounds=6, every=3, seed=1, metrics=[drift, "loss"]).to_xarray()
+    assert alone.drift.dims == ("round", "node")
+    np.testing.assert_allclose(results.drift.sel(algorithm="DSGD", lr=0.2, seed=1), alone.drift, **CLOSE)
+    np.testing.assert_array_equal(alone.awake, 1)
+    assert sweeping(store=tmp_path / "a").equals(results)
+    assert sweeping(store=tmp_path / "a", rounds=12).equals(sweeping(rounds=12))
+    for_nodes_alone = sweeping(metrics={"mine": lambda problem, state: problem.loss(state.x)})
+    assert for_nodes_alone.attrs["diverged"] == 0
 
 
 def grouped(algorithms, problem, network, over, **horizon):
@@ -146,6 +210,11 @@ def test_problems_and_networks_can_be_swept_too():
         ({"algorithms": []}, "at least one algorithm"),
         ({"networks": networks.ring(4)}, "problem has 6 nodes and the network 4"),
         ({"rounds": 7, "every": 2}, "not a multiple"),
+        ({"metrics": ["los"]}, "a metric's name is one of .*'loss'.*; got 'los'"),
+        ({"metrics": {"x": lambda p, s: s.x}}, r"the metric 'x' gives an array of shape \(6, 3\); .* \(n,\) = \(6,\)"),
+        ({"metrics": {"lr": loss}, "over": {"lr": [0.1]}}, "a metric cannot be called 'lr'"),
+        ({"metrics": {"lr_form": loss}, "over": {("lr", "form"): [(0.1, "atc")]}}, "cannot be called 'lr_form'"),
+        ({"metrics": {"a/b": loss}, "store": "nowhere"}, "is named as a file can be; got 'a/b'"),
     ],
 )
 def test_a_sweep_that_makes_no_sense_is_refused_before_anything_is_compiled(change, message, monkeypatch):
@@ -154,6 +223,18 @@ def test_a_sweep_that_makes_no_sense_is_refused_before_anything_is_compiled(chan
     with pytest.raises(ValueError, match=message):
         sweep(**arguments)
     assert not traces
+
+
+def test_broken_laws_are_warned_of_and_recorded_where_that_is_asked_for(tmp_path):
+    given = {"EXTRA": A.EXTRA(lr=0.05), "DSGD": A.DSGD(lr=0.05)}, PROBLEM, {"cycle": networks.one_peer_exponential(6)}
+    with pytest.raises(ValueError, match="EXTRA needs a symmetric W"):
+        sweep(*given, **SHORT)
+    with pytest.warns(UserWarning, match="EXTRA runs without a symmetric W"):
+        results = sweep(*given, strict=False, store=tmp_path, **SHORT)
+    assert results.attrs["broken_laws"] == "EXTRA on cycle: symmetric"
+    assert json.loads(results.attrs["specification"])["broken_laws"] == {"EXTRA on cycle": ["symmetric"]}
+    assert load(tmp_path).attrs["broken_laws"] == results.attrs["broken_laws"]
+    assert sweep(PAIR, PROBLEM, RING, **SHORT).attrs["broken_laws"] == ""
 
 
 SHORT = {"seeds": 2, "rounds": 6, "every": 3, "metrics": (loss, consensus), "progress": False}

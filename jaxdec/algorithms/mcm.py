@@ -15,6 +15,8 @@ from jaxdec.algorithms import _clients
 from jaxdec.compressors import Quantization, memory, require_unbiased
 from jaxdec.types import Cost, ScalarLike, StepSize
 
+__all__ = ["FROZEN", "MCM", "RandMCM", "RandState", "State"]
+
 FROZEN = (
     "the clients see the model with noise of relative size omega in its distance to the memory, which never moves; the "
     "noise does not vanish at the minimizer, and the run stalls far from it or diverges"
@@ -174,15 +176,9 @@ def _not_covered(problem: Any, network: Any, algorithm: MCM) -> list[str]:
         "momentum": bool(np.any(np.asarray(algorithm.momentum) != 0)),
         "absent clients": "reliable" not in network.provides,
         "a sent model without memory": not algorithm.down_memory,
-        "a problem that is not convex": not _convex(problem),
+        "a problem that is not convex, or not known to be": problem.convex is not True,
     }
     return [what for what, there in found.items() if there]
-
-
-def _convex(problem: Any) -> bool:
-    """Whether the problem is convex, or may be."""
-    model, nonconvex = type(getattr(problem, "model", None)).__name__, getattr(problem, "nonconvex", None)
-    return float(problem.mu or 0) >= 0 and float(nonconvex or 0) == 0 and model != "Neural"
 
 
 class RandState(NamedTuple):

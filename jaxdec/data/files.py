@@ -1,23 +1,26 @@
 """Finding files: the folder that `JAXDEC_DATA` names, then the user cache, then a download with a checksum.
 
 A set of the kind "mnist" lies in the subfolder `mnist` of either. The user cache is the folder that `JAXDEC_CACHE`
-names, else `jaxdec` in `XDG_CACHE_HOME`, else `~/.cache/jaxdec`; what is downloaded or decoded goes there.
+names, else the platform's, such as `~/.cache/jaxdec`; what is downloaded or decoded goes there. Both variables may use
+`~` and other variables.
 """
 
 import bz2
 import gzip
 import hashlib
-import http.client
 import lzma
 import os
+import re
 import tempfile
-import urllib.error
-import urllib.request
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
+
+import pooch
+
+__all__ = ["TIMEOUT", "Remote", "atomic", "cache", "check_digest", "content", "download", "file", "folders", "opened"]
 
 TIMEOUT = 20.0  # seconds without an answer, after which a server counts as out of reach
 
@@ -26,20 +29,32 @@ class Remote(NamedTuple):
     """A file that can be downloaded: from where, and what its bytes hash to."""
 
     urls: tuple[str, ...]  # tried in this order
-    checksum: str  # "md5:..." or "sha256:..." of the file as it is served
+    sha256: str  # of the file as it is served
 
 
 def cache() -> Path:
     """The user cache; it need not exist."""
-    if folder := os.environ.get("JAXDEC_CACHE"):
-        return Path(folder)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jaxdec"
+    return _named("JAXDEC_CACHE") or pooch.os_cache("jaxdec")
 
 
 def folders(kind: str) -> list[Path]:
     """Where files of a kind are looked for, in this order."""
-    data = os.environ.get("JAXDEC_DATA")
-    return [*([Path(data) / kind] if data else []), cache() / kind]
+    data = _named("JAXDEC_DATA")
+    return [*([data / kind] if data else []), cache() / kind]
+
+
+def _named(variable: str) -> Path | None:
+    """The folder that a variable names, with what it uses filled in; None where it is not set.
+
+    Raises:
+        ValueError: if it uses a variable that is not set, or the home of nobody.
+    """
+    if not (given := os.environ.get(variable)):
+        return None
+    folder = os.path.expanduser(os.path.expandvars(given))
+    if unknown := re.search(r"\$\w+|\$\{[^}]*\}|^~[^/\\]*", folder):
+        raise ValueError(f"{variable} is {given!r}, and there is no {unknown[0]}; name a folder")
+    return Path(folder)
 
 
 def file(
@@ -88,39 +103,21 @@ def download(remote: Remote, path: Path) -> Path:
     """The file of `remote` at `path`, which is written whole or not at all.
 
     Raises:
-        OSError: if no address answers.
+        OSError: if no address has the file, or it cannot be written.
         ValueError: if the bytes have another checksum.
     """
+    # Any: the signature of pooch's own downloaders is not the one that retrieve asks for
+    fetch: Any = pooch.HTTPDownloader(progressbar=True, timeout=TIMEOUT, chunk_size=1 << 16)
     failures = []
     for url in remote.urls:
         try:
-            with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
-                return _store(answer, remote.checksum, url, path)
-        except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
-            failures.append(f"{url}: {getattr(error, 'reason', None) or error}")
+            pooch.retrieve(url, f"sha256:{remote.sha256}", path.name, path.parent, downloader=fetch)
+            return path
+        except OSError as error:  # those of requests among them
+            failures.append(f"{url}: {error}")
+        except ValueError as error:
+            raise ValueError(f"{url}: {error} Try again, or put a good copy in {path.parent}") from error
     raise OSError("; ".join(failures))
-
-
-def _store(answer, checksum: str, url: str, path: Path) -> Path:
-    """The answer's bytes, checked, at `path`."""
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    digest = hashlib.new(checksum.partition(":")[0])
-    size = answer.headers.get("Content-Length")
-    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
-    with atomic(path) as file, Progress(*columns) as progress:
-        task = progress.add_task(path.name, total=int(size) if size else None)
-        while block := answer.read(1 << 16):
-            digest.update(block)
-            file.write(block)
-            progress.advance(task, len(block))
-        if digest.hexdigest() != checksum.partition(":")[2]:
-            raise ValueError(
-                f"{url} has {digest.name} {digest.hexdigest()}, expected {checksum.partition(':')[2]}: the file was "
-                f"cut off or is another one. Nothing was kept; try again, or put a good copy in {path.parent}"
-            )
-    return path
 
 
 @contextmanager
@@ -163,15 +160,14 @@ def content(path: Path) -> bytes:
         return file.read()
 
 
-def check_digest(path: Path, data: bytes, checksum: str, what: str) -> None:
+def check_digest(path: Path, data: bytes, sha256: str, what: str) -> None:
     """Refuse content that is not the one expected.
 
     Raises:
         ValueError: with both checksums.
     """
-    kind, _, expected = checksum.partition(":")
-    if (found := hashlib.new(kind, data).hexdigest()) != expected:
+    if (found := hashlib.sha256(data).hexdigest()) != sha256:
         raise ValueError(
-            f"{path} is not {what}: its content has {kind} {found}, expected {expected}. It is corrupt, cut off or "
+            f"{path} is not {what}: its content has sha256 {found}, expected {sha256}. It is corrupt, cut off or "
             "another file; fetch it again, or read it by path"
         )

@@ -7,11 +7,13 @@ import struct
 import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from jaxdec.data.files import content, opened
+
+__all__ = ["IDX_DTYPES", "cifar_binary", "cifar_pickle", "class_folders", "idx", "labelled", "members", "parse_idx"]
 
 IDX_DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
@@ -97,11 +99,15 @@ def cifar_pickle(data: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
 class _ArraysOnly(pickle.Unpickler):
     """Reads plain data and NumPy arrays; a pickle that asks for anything else, and so could run code, is refused."""
 
-    ALLOWED = ("_reconstruct", "ndarray", "dtype")
+    ALLOWED: ClassVar[dict[str, Any]] = {
+        "_reconstruct": np._core.multiarray._reconstruct,
+        "ndarray": np.ndarray,
+        "dtype": np.dtype,
+    }
 
     def find_class(self, module: str, name: str) -> Any:
         if module.split(".")[0] == "numpy" and name in self.ALLOWED:
-            return np._core.multiarray._reconstruct if name == "_reconstruct" else getattr(np, name)
+            return self.ALLOWED[name]
         if (module, name) == ("_codecs", "encode"):  # how Python 3 writes bytes in an old protocol
             return lambda text, encoding: text.encode(encoding) if isinstance(text, str) else text
         raise pickle.UnpicklingError(f"it asks for {module}.{name}")

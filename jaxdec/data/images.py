@@ -2,13 +2,29 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from jaxdec.data import formats
 from jaxdec.data.files import Remote, atomic, cache, check_digest, content, file, folders
 from jaxdec.data.sources import Dataset, dataset
+
+__all__ = [
+    "CIFAR10_CLASSES",
+    "CIFAR10_FILES",
+    "CIFAR10_SHA256",
+    "IDX_FILES",
+    "MNIST_CONTENT",
+    "SERVED",
+    "Served",
+    "cifar10",
+    "cifar10_batches",
+    "cifar10_folders",
+    "fashion_mnist",
+    "idx_dataset",
+    "mnist",
+]
 
 IDX_FILES = {
     "inputs": "train-images-idx3-ubyte",
@@ -17,30 +33,42 @@ IDX_FILES = {
     "test_targets": "t10k-labels-idx1-ubyte",
 }
 
-# MD5 of the four files as they are served, and where: torchvision/datasets/mnist.py of github.com/pytorch/vision.
+
+class Served(NamedTuple):
+    """Where the four files of a set are, and what they are as they are served."""
+
+    bases: tuple[str, ...]
+    sha256: tuple[str, ...]  # in the order of IDX_FILES
+
+
+# The checksums: tensorflow_datasets/url_checksums of github.com/tensorflow/datasets.
 SERVED = {
-    "mnist": (
-        "https://ossci-datasets.s3.amazonaws.com/mnist/",
-        "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-        "d53e105ee54ea40749a09fcbcd1e9432",
-        "9fb629c4189551a2d022fa330f9573f3",
-        "ec29112dd5afa0611ce80d1b7f02629c",
+    "mnist": Served(
+        ("https://storage.googleapis.com/cvdf-datasets/mnist/", "https://ossci-datasets.s3.amazonaws.com/mnist/"),
+        (
+            "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+            "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+            "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+            "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+        ),
     ),
-    "fashion_mnist": (
-        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
-        "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-        "25c81989df183df01b3e8a0aad5dffbe",
-        "bef4ecab320f06d8554ea6380940ec79",
-        "bb300cfdad3c16e7a12a480ee83cd310",
+    "fashion_mnist": Served(
+        ("https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",),
+        (
+            "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+            "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+            "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+            "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+        ),
     ),
 }
 
-# MD5 of MNIST's files uncompressed, which any copy must have.
+# SHA-256 of MNIST's files uncompressed, which any copy must have.
 MNIST_CONTENT = (
-    "6bbc9ace898e44ae57da46a324031adb",
-    "a25bea736e30d166cdddb491f175f624",
-    "2646ac647ad5339dbf082846283269ea",
-    "27ae3e4e09519cfbb04c329615203637",
+    "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 )
 
 CIFAR10_CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
@@ -49,8 +77,11 @@ CIFAR10_FILES = {
     "binary": "cifar-10-binary.tar.gz",
     "jpeg": "cifar10-jpeg.tar.xz",
 }
-# The MD5 that https://www.cs.toronto.edu/~kriz/cifar.html gives.
-CIFAR10_MD5 = {"python": "c58f30108f718f92721af3b95e74349a", "binary": "c32a1d4ab5d03f1284b67883e8d87530"}
+# The checksums that Keras (keras/src/datasets/cifar10.py) and TensorFlow Datasets give.
+CIFAR10_SHA256 = {
+    "python": "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+    "binary": "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+}
 
 
 def mnist() -> Dataset:
@@ -85,13 +116,14 @@ def fashion_mnist() -> Dataset:
 
 
 def _idx_set(kind: str, digests: tuple[str, ...] | None) -> Dataset:
-    base, *served = SERVED[kind]
+    bases, served = SERVED[kind]
     found = {}
     for k, (part, name) in enumerate(IDX_FILES.items()):
-        path = file(kind, f"{name}.gz", names=[name], remote=Remote((f"{base}{name}.gz",), f"md5:{served[k]}"))
+        remote = Remote(tuple(f"{base}{name}.gz" for base in bases), served[k])
+        path = file(kind, f"{name}.gz", names=[name], remote=remote)
         data = content(path)
         if digests:
-            check_digest(path, data, f"md5:{digests[k]}", f"the {name} of {kind}")
+            check_digest(path, data, digests[k], f"the {name} of {kind}")
         found[part] = formats.parse_idx(data, path)
     return idx_dataset(found, kind, sizes=(60_000, 10_000))
 
@@ -140,7 +172,7 @@ def cifar10(form: Literal["python", "binary", "jpeg"] | None = None) -> Dataset:
     hint = f", or one of {', '.join(other for other in CIFAR10_FILES.values() if other != name)}"
     if chosen == "jpeg":
         return cifar10_folders(file("cifar10", name, hint=hint))
-    checksum = f"md5:{CIFAR10_MD5[chosen]}"
+    checksum = CIFAR10_SHA256[chosen]
     remote = Remote((f"https://www.cs.toronto.edu/~kriz/{name}",), checksum)
     path = file("cifar10", name, remote=remote, hint=hint)
     check_digest(path, path.read_bytes(), checksum, f"the official {name}")

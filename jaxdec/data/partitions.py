@@ -10,12 +10,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import wadler_lindig as wl
 from numpy.typing import ArrayLike
 
 from jaxdec.data.sources import Dataset, whole
 
+__all__ = [
+    "Partition",
+    "check_reach",
+    "class_labels",
+    "concentration",
+    "explicit",
+    "from_lists",
+    "iid",
+    "node_count",
+    "quantity",
+    "stackable",
+]
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Partition:
     """Which training samples each of n nodes holds.
 
@@ -27,6 +41,9 @@ class Partition:
 
     indices: np.ndarray
     counts: np.ndarray
+
+    def __repr__(self) -> str:
+        return wl.pformat(self, width=120)
 
     @property
     def n(self) -> int:

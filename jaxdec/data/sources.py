@@ -6,12 +6,15 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
+import wadler_lindig as wl
 from numpy.typing import ArrayLike
+
+__all__ = ["INPUT_DTYPES", "Dataset", "binary", "breast_cancer", "dataset", "digits", "split", "whole"]
 
 INPUT_DTYPES = (np.float32, np.float64, np.uint8)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """Training and test samples, as NumPy arrays. Built and validated by `dataset`.
 
@@ -30,6 +33,9 @@ class Dataset:
     test_targets: np.ndarray | None
     classes: int | None
     name: str
+
+    def __repr__(self) -> str:
+        return wl.pformat(self, width=120)
 
 
 def dataset(

@@ -8,6 +8,8 @@ import numpy as np
 from jaxdec.data.files import Remote, cache, check_digest, content, file, opened
 from jaxdec.data.sources import Dataset, dataset
 
+__all__ = ["CALLED", "SHA256", "SUFFIXES", "URL", "libsvm"]
+
 URL = "https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/"
 SUFFIXES = ("", ".bz2", ".gz", ".xz")
 
@@ -72,12 +74,12 @@ def _files(path_or_name: str | os.PathLike[str]) -> tuple[Path, Path | None]:
         test = file("libsvm", f"{name}.t", remote=remote)
     for found in (path, test):
         if found is not None and found.name in SHA256:
-            check_digest(found, content(found), f"sha256:{SHA256[found.name]}", f"LIBSVM's {found.name}")
+            check_digest(found, content(found), SHA256[found.name], f"LIBSVM's {found.name}")
     return path, test
 
 
 def _remote(name: str) -> Remote | None:
-    return Remote((f"{URL}binary/{name}",), f"sha256:{SHA256[name]}") if name in SHA256 else None
+    return Remote((f"{URL}binary/{name}",), SHA256[name]) if name in SHA256 else None
 
 
 def _read(path: Path, features: int | None) -> tuple[np.ndarray, np.ndarray]:

@@ -1,5 +1,6 @@
 """Networks: who hears whom in a round, who takes part, and the mixing operator W of that round."""
 
+from jaxdec.networks.failing import lossy, sleeping
 from jaxdec.networks.families import (
     complete,
     directed_exponential,
@@ -20,6 +21,7 @@ from jaxdec.networks.families import (
     torus,
     tree,
 )
+from jaxdec.networks.outages import GilbertElliott, Independent, Markov
 from jaxdec.networks.servers import server
 from jaxdec.networks.varying import (
     one_peer_exponential,
@@ -30,6 +32,9 @@ from jaxdec.networks.varying import (
 )
 
 __all__ = [
+    "GilbertElliott",
+    "Independent",
+    "Markov",
     "complete",
     "directed_exponential",
     "directed_ring",
@@ -37,6 +42,7 @@ __all__ = [
     "exponential",
     "grid",
     "hypercube",
+    "lossy",
     "one_peer_exponential",
     "one_peer_random",
     "path",
@@ -49,6 +55,7 @@ __all__ = [
     "ring",
     "semantic_exponential",
     "server",
+    "sleeping",
     "small_world",
     "star",
     "static",

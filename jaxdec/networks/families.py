@@ -14,13 +14,37 @@ from jaxdec.networks import operators
 from jaxdec.networks import weights as _weights
 from jaxdec.types import PRNGKey, World
 
+__all__ = [
+    "CONSTANT",
+    "PushPull",
+    "Static",
+    "complete",
+    "directed_exponential",
+    "directed_ring",
+    "erdos_renyi",
+    "exponential",
+    "grid",
+    "hypercube",
+    "path",
+    "push_pull",
+    "random_digraph",
+    "random_regular",
+    "ring",
+    "semantic_exponential",
+    "small_world",
+    "star",
+    "static",
+    "torus",
+    "tree",
+]
+
 
 @module
 class Static:
     """The same W in every round; everybody takes part. Made by `static(W)` or by a family such as `ring(n)`."""
 
     W: Any
-    provides: frozenset[str] = _static()
+    provides: frozenset[str] = _static(repr=False)
 
     @property
     def n(self) -> int:

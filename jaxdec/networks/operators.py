@@ -9,6 +9,9 @@
 | `Circulant` | one weight per offset; ring, torus, exponential graph, hypercube | offsets n d |
 | `NeighbourTable` | neighbours and weights per node, hubs' surplus as a list | arcs d |
 | `Dense` | the matrix | n^2 d |
+
+Each has an arc view, `own` and `arcs`, and masks, see `networks.arcs`; what a mask leaves is a `ByArcs`, which holds
+its weights on arcs and costs arcs d, or n^2 d where the operator holds a matrix.
 """
 
 from math import prod
@@ -20,8 +23,12 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Array, Float, Int
 
+from jaxdec import checks
 from jaxdec._module import module, static
 from jaxdec.graphs._matrix import as_matrix
+from jaxdec.networks.arcs import RULES, Arcs, ByArcs, Masks, Pairs, Rule, roomy, table, traced_table
+
+__all__ = ["COLUMNS_PER_SLOT", "Average", "Circulant", "Dense", "Form", "Identity", "NeighbourTable", "operator"]
 
 Form = Literal["identity", "average", "circulant", "table", "dense"]
 
@@ -34,13 +41,8 @@ def _dense_by_product(W: Any) -> Float[Array, "n n"]:
     return W @ jnp.eye(W.n)
 
 
-def _degrees_by_matrix(W: Any) -> np.ndarray:
-    """How many others each node hears, (n,)."""
-    return np.count_nonzero(np.asarray(W.dense()) * (1 - np.eye(W.n)), axis=1)
-
-
 @module
-class Dense:
+class Dense(Masks):
     """Any matrix. The product is taken at full precision: less breaks the conservation laws of tracking methods."""
 
     matrix: Float[Array, "n n"]
@@ -55,7 +57,18 @@ class Dense:
     def dense(self):
         return jnp.asarray(self.matrix)
 
-    degrees = _degrees_by_matrix
+    @property
+    def own(self):
+        return jnp.diagonal(self.matrix)
+
+    @property
+    def arcs(self):
+        others = ~np.eye(self.n, dtype=bool)
+        return Arcs(jnp.where(others, self.matrix, 0), Pairs(others & (self.matrix != 0)))
+
+    def degrees(self):
+        """How many others each node hears, (n,)."""
+        return jnp.count_nonzero(self.arcs.exists, axis=1)
 
     def lazy(self):
         """(I + W) / 2."""
@@ -63,7 +76,7 @@ class Dense:
 
 
 @module
-class Circulant:
+class Circulant(Masks):
     """(W x)_i = sum_k weights[k] x_{i + offsets[k]}, indices in the group Z_{g1} x Z_{g2} x ...
 
     On Z_n: rings and exponential graphs. On Z_r x Z_c: the torus. On Z_2 x ... x Z_2: the hypercube.
@@ -90,10 +103,31 @@ class Circulant:
 
     def _gather(self, x, offset):
         # A sum of many rolls is not fused into one pass over x; a sum of gathers is.
-        i = np.unravel_index(np.arange(self.n), self.group)
-        return x[np.ravel_multi_index([a + o for a, o in zip(i, offset, strict=True)], self.group, mode="wrap")]
+        return x[self._heard(offset)]
 
-    dense, degrees = _dense_by_product, _degrees_by_matrix
+    def _heard(self, offset):
+        i = np.unravel_index(np.arange(self.n), self.group)
+        return np.ravel_multi_index([a + o for a, o in zip(i, offset, strict=True)], self.group, mode="wrap")
+
+    @property
+    def own(self):
+        return jnp.broadcast_to(jnp.sum(jnp.where(self._others, 0, self.weights)), (self.n,))
+
+    @property
+    def arcs(self):
+        others = np.flatnonzero(self._others)
+        sender = np.asarray([self._heard(self.offsets[k]) for k in others], int).reshape(-1, self.n).T
+        return Arcs(jnp.broadcast_to(self.weights[others], sender.shape), table(sender))
+
+    @property
+    def _others(self):
+        return np.asarray([any(offset) for offset in self.offsets])
+
+    def degrees(self):
+        """How many others each node hears, (n,)."""
+        return jnp.full(self.n, jnp.count_nonzero(jnp.where(self._others, self.weights, 0)))
+
+    dense = _dense_by_product
 
     def lazy(self):
         """(I + W) / 2."""
@@ -105,10 +139,12 @@ class Circulant:
 
 
 @module
-class NeighbourTable:
+class NeighbourTable(Masks):
     """(W x)_i = sum_k weights[i, k] x_{indices[i, k]}, one gather-accumulate per slot.
 
-    Nodes of more than `slots` neighbours keep the rest in a list of arcs, so a star costs its arcs and no more.
+    Slot 0 is the node itself, and a slot that is none holds it too, with weight 0. Nodes of more neighbours than there
+    are slots keep the rest in a list of arcs, so a star costs its arcs and no more. The list is sorted by row; its
+    padding is at the end, arcs of the last node to itself.
     """
 
     indices: Int[Array, "n slots"]
@@ -116,6 +152,7 @@ class NeighbourTable:
     rows: Int[Array, " rest"]
     columns: Int[Array, " rest"]
     values: Float[Array, " rest"]
+    width: int = static()  # how many others the node hears that hears most
 
     @property
     def n(self) -> int:
@@ -130,23 +167,58 @@ class NeighbourTable:
             out = out.at[self.rows].add(self.values[column] * x[self.columns])
         return out
 
+    @property
+    def own(self):
+        return self.weights[:, 0]
+
+    @property
+    def arcs(self):
+        sender, weight = self._wide()
+        return Arcs(weight, traced_table(sender))
+
+    def _wide(self):
+        """All arcs in one table: senders and weights, (n, width) each."""
+        roomy(self.n, self.width, self.weights.dtype)
+        n, slots, rest = self.n, self.indices.shape[1] - 1, self.rows.shape[0]
+        nodes = jnp.broadcast_to(jnp.arange(n, dtype=self.indices.dtype)[:, None], (n, self.width - slots))
+        sender = jnp.concatenate([self.indices[:, 1:], nodes], axis=1)
+        weight = jnp.pad(self.weights[:, 1:], ((0, 0), (0, self.width - slots)))
+        if rest:
+            at = self.rows, slots + jnp.arange(rest) - jnp.searchsorted(self.rows, self.rows)
+            sender, weight = sender.at[at].set(self.columns), weight.at[at].set(self.values)
+        return sender, weight
+
+    def by_arcs(self) -> ByArcs:
+        """The operator, or a pool of them, with its arcs in one table made in advance, and one number for each link.
+
+        In a pool a link is a pair of the union graph, and has one number in all members.
+
+        Raises:
+            ValueError: if a hub's arcs do not fit.
+        """
+        wide, own = NeighbourTable._wide, lambda t: t.own
+        for _ in self.indices.shape[:-2]:
+            wide, own = jax.vmap(wide), jax.vmap(own)
+        sender, weight = wide(self)
+        return ByArcs(own(self), Arcs(weight, table(np.asarray(sender))))
+
     def degrees(self):
-        itself = np.arange(self.n)
-        table = (np.asarray(self.weights) != 0) & (np.asarray(self.indices) != itself[:, None])
-        rest = (np.asarray(self.values) != 0) & (np.asarray(self.rows) != np.asarray(self.columns))
-        return table.sum(axis=1) + np.bincount(np.asarray(self.rows)[rest], minlength=self.n)
+        """How many others each node hears, (n,)."""
+        others = (self.weights != 0) & (self.indices != np.arange(self.n)[:, None])
+        rest = (self.values != 0) & (self.rows != self.columns)
+        return jnp.count_nonzero(others, axis=1).at[self.rows].add(rest)
 
     dense = _dense_by_product
 
     def lazy(self):
         """(I + W) / 2; the first slot is the node itself."""
         return NeighbourTable(
-            self.indices, (self.weights / 2).at[:, 0].add(0.5), self.rows, self.columns, self.values / 2
+            self.indices, (self.weights / 2).at[:, 0].add(0.5), self.rows, self.columns, self.values / 2, self.width
         )
 
 
 @module
-class Average:
+class Average(Masks):
     """(1 - share) I + share 11'/n: the complete graph."""
 
     share: Float[Array, ""]
@@ -156,7 +228,25 @@ class Average:
         mean = jnp.mean(x, axis=0, keepdims=True)
         return x + self.share * (mean - x)
 
+    @property
+    def _weight(self):
+        """Share / n, rounded so that a row's weights add up to 1 in any order, see `_conserving`."""
+        share = jnp.asarray(self.share)
+        grid = jnp.finfo(share.dtype).eps / 2
+        return jnp.round(share / self.n / grid) * grid
+
+    @property
+    def own(self):
+        return jnp.repeat(1 - (self.n - 1) * self._weight, self.n)
+
+    @property
+    def arcs(self):
+        roomy(self.n, self.n, self._weight.dtype)
+        others = ~np.eye(self.n, dtype=bool)
+        return Arcs(jnp.where(others, self._weight, 0), Pairs(others))
+
     def degrees(self):
+        """How many others each node hears, (n,)."""
         return np.full(self.n, self.n - 1)
 
     dense = _dense_by_product
@@ -167,7 +257,7 @@ class Average:
 
 
 @module
-class Identity:
+class Identity(Masks):
     """No communication."""
 
     n: int = static()
@@ -175,7 +265,21 @@ class Identity:
     def __matmul__(self, x):
         return x
 
+    @property
+    def own(self):
+        return np.ones(self.n, int)
+
+    @property
+    def arcs(self):
+        return Arcs(np.zeros((self.n, 0), int), table(np.zeros((self.n, 0), int)))
+
+    def masked(self, alive: Any, rule: Rule = "link"):
+        """The identity again: there is nothing to lose."""
+        checks.choice("rule", rule, RULES)
+        return self
+
     def degrees(self):
+        """How many others each node hears, (n,)."""
         return np.zeros(self.n, int)
 
     dense = _dense_by_product
@@ -298,7 +402,8 @@ def _table(W: Any, group: tuple[int, ...], asked: bool) -> NeighbourTable | None
     indices[row[inside], slot[inside] + 1] = off.indices[inside]
     weights[row[inside], slot[inside] + 1] = off.data[inside]
     rest = (row[~inside], off.indices[~inside], off.data[~inside])
-    return NeighbourTable(*map(jnp.asarray, (indices.astype(np.int32), weights, *_as_arcs(*rest))))
+    arrays = map(jnp.asarray, (indices.astype(np.int32), weights, *_as_arcs(*rest)))
+    return NeighbourTable(*arrays, width=int(degree.max(initial=0)))
 
 
 def _as_arcs(rows, columns, values):

@@ -6,9 +6,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxdec.networks.failing import Lossy, Sleeping
 from jaxdec.networks.families import Static
 from jaxdec.networks.operators import NeighbourTable
 from jaxdec.networks.varying import Varying
+
+__all__ = ["alike"]
 
 
 def alike(networks: list[Any]) -> list[Any]:
@@ -34,6 +37,8 @@ def _tables(network: Any) -> list[NeighbourTable]:
 def _plain(network: Any, tables: list[NeighbourTable]) -> Any:
     if isinstance(network, Static | Varying):
         network = dataclasses.replace(network, provides=frozenset())
+    if isinstance(network, Lossy | Sleeping):
+        network = dataclasses.replace(network, inner=_plain(network.inner, tables))
     pad = lambda node: _padded(node, tables) if _is_table(node) else node
     return jax.tree.map(pad, network, is_leaf=_is_table)
 
@@ -42,14 +47,16 @@ def _padded(table: NeighbourTable, tables: list[NeighbourTable]) -> NeighbourTab
     peers = [t for t in tables if t.indices.shape[:-1] == table.indices.shape[:-1]]
     slots = max(t.indices.shape[-1] for t in peers) - table.indices.shape[-1]
     arcs = max(t.rows.shape[-1] for t in peers) - table.rows.shape[-1]
-    if not slots and not arcs:
+    width = max(t.width for t in peers)
+    if not slots and not arcs and width == table.width:
         return table
     own = jnp.broadcast_to(jnp.arange(table.n, dtype=table.indices.dtype)[:, None], (*table.indices.shape[:-1], slots))
-    last = lambda a, k: jnp.pad(a, [(0, 0)] * (a.ndim - 1) + [(0, k)])
+    last = lambda a, k, v=0: jnp.pad(a, [(0, 0)] * (a.ndim - 1) + [(0, k)], constant_values=v)
     return NeighbourTable(
         jnp.concatenate([table.indices, own], axis=-1),
         last(table.weights, slots),
-        last(table.rows, arcs),
-        last(table.columns, arcs),
+        last(table.rows, arcs, table.n - 1),
+        last(table.columns, arcs, table.n - 1),
         last(table.values, arcs),
+        width,
     )

@@ -15,6 +15,17 @@ from jaxdec.networks import operators
 from jaxdec.networks import weights as _weights
 from jaxdec.types import PRNGKey, World
 
+__all__ = [
+    "POOL",
+    "RELIABLE",
+    "Varying",
+    "one_peer_exponential",
+    "one_peer_random",
+    "periodic",
+    "random_erdos_renyi",
+    "random_matchings",
+]
+
 RELIABLE = frozenset({"reliable", "arcs"})
 POOL = 256  # graphs drawn in advance: drawing a fresh one in every round would dominate the round
 
@@ -27,7 +38,7 @@ class Varying:
     """
 
     pool: Any  # one operator whose arrays have the members on their leading axis
-    provides: frozenset[str] = static()  # what holds of every member
+    provides: frozenset[str] = static(repr=False)  # what holds of every member
     order: Literal["periodic", "random"] = static(default="periodic")
 
     @property
@@ -186,7 +197,8 @@ def _one_peer(peer: np.ndarray, order: Literal["periodic", "random"]) -> Varying
     table = indices, values, indices[:, :0, 0], indices[:, :0, 0], values[:, :0, 0]
     mutual = np.array_equal(np.take_along_axis(peer, peer, axis=1), nodes)
     provides = {"doubly stochastic", "row stochastic", "column stochastic"} | ({"symmetric"} if mutual else set())
-    return Varying(operators.NeighbourTable(*map(jnp.asarray, table)), frozenset(provides) | RELIABLE, order)
+    pool = operators.NeighbourTable(*map(jnp.asarray, table), width=1)
+    return Varying(pool, frozenset(provides) | RELIABLE, order)
 
 
 def _pool(Ws: list[sp.csr_array], groups: list[Any], order, form: operators.Form | None, advice: str) -> Varying:
@@ -226,8 +238,8 @@ def _tables(Ws: list[sp.csr_array], n: int) -> operators.NeighbourTable:
     block, row = np.divmod(np.asarray(whole.rows), n)
     count = np.bincount(block, minlength=len(Ws))
     place = np.arange(len(block)) - (np.cumsum(count) - count)[block]
-    rows, columns = np.zeros((2, len(Ws), count.max()), np.int32)
+    rows, columns = np.full((2, len(Ws), count.max()), n - 1, np.int32)
     values = np.zeros(rows.shape)
     rows[block, place], columns[block, place] = row, np.asarray(whole.columns) - offset[block]
     values[block, place] = np.asarray(whole.values)
-    return operators.NeighbourTable(*map(jnp.asarray, (indices, weights, rows, columns, values)))
+    return operators.NeighbourTable(*map(jnp.asarray, (indices, weights, rows, columns, values)), width=whole.width)

@@ -1,22 +1,5 @@
 """Problems: n local objectives, their gradients and their data."""
 
-from jaxdec.problems import augment
-from jaxdec.problems.base import Problem
-from jaxdec.problems.finite_sums import FiniteSum, finite_sum, solve
-from jaxdec.problems.linear import least_squares, logistic, softmax
-from jaxdec.problems.networks import neural
-from jaxdec.problems.quadratics import Quadratic, quadratic
+import lazy_loader
 
-__all__ = [
-    "FiniteSum",
-    "Problem",
-    "Quadratic",
-    "augment",
-    "finite_sum",
-    "least_squares",
-    "logistic",
-    "neural",
-    "quadratic",
-    "softmax",
-    "solve",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

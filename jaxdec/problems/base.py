@@ -1,4 +1,4 @@
-"""The base of all problems: five things are required, the rest has a default."""
+"""The base of all problems: four things are needed, the gradient and all the rest have a default."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -6,27 +6,32 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
-from jaxdec._module import module
-from jaxdec.types import Batch, Iterates, PRNGKey, Scalar, Vector
+from jaxdec._module import derived, module
+from jaxdec.problems import proximal
+from jaxdec.types import Batch, Iterates, PRNGKey, Scalar, ScalarLike, Vector
+
+__all__ = ["Problem", "Taken"]
 
 
 class Problem:
     """n local objectives f_i over d parameters; the network minimizes their mean.
 
-    A problem of one's own is a `@module` that inherits from this class and has `n`, `d`, `sample`, `loss` and `grad`;
-    see `types.Problem` for what each is. `n` and `d` are known when compiling: properties of shapes, or `static()`.
+    A problem of one's own is a `@module` that inherits from this class and has `n`, `d`, `sample` and `loss`; see
+    `types.Problem` for what each is. `n` and `d` are known when compiling: properties of shapes, or `static()`. The
+    gradient is that of `loss` unless `grad` says how it is computed.
 
     >>> @module
     ... class Distance(Problem):
     ...     b: Any  # (n, d): f_i(x) = ‖x - b_i‖²/2
     ...
-    ...     @property
+    ...     @derived
     ...     def n(self):
     ...         return self.b.shape[0]
     ...
-    ...     @property
+    ...     @derived
     ...     def d(self):
     ...         return self.b.shape[1]
     ...
@@ -35,23 +40,18 @@ class Problem:
     ...
     ...     def loss(self, x, batch=None):
     ...         return jnp.sum((x - self.b) ** 2, axis=1) / 2
-    ...
-    ...     def grad(self, x, batch=None):
-    ...         return x - self.b
-    >>> float(Distance(jnp.ones((4, 2))).objective(jnp.zeros(2)))
+    >>> problem = Distance(jnp.ones((4, 2)))
+    >>> float(problem.objective(jnp.zeros(2)))
     1.0
+    >>> problem.grad(jnp.zeros((4, 2)))[0]
+    Array([-1., -1.], dtype=float...)
     """
 
-    minimizer: Any = None  # (d,), of the mean, where it is known
-    minimum: Any = None  # the least value of the mean, where it is known
-    L: Any = None  # the largest smoothness constant among the f_i, where it is known
-    mu: Any = None  # the strong convexity of the mean, where it is known
-
-    @property
+    @derived
     def n(self) -> int:
         raise NotImplementedError(f"{type(self).__name__} needs n, the number of its nodes: a property, or static()")
 
-    @property
+    @derived
     def d(self) -> int:
         raise NotImplementedError(f"{type(self).__name__} needs d, the number of parameters: a property, or static()")
 
@@ -68,24 +68,55 @@ class Problem:
         """The gradients of `loss`."""
         return jax.grad(lambda x: jnp.sum(self.loss(x, batch)))(x)
 
-    @property
+    @derived
+    def minimizer(self) -> Any:
+        """Of the mean, (d,): not known."""
+        return None
+
+    @derived
+    def minimum(self) -> Any:
+        """The least value of the mean: not known."""
+        return None
+
+    @derived
+    def L(self) -> Any:
+        """The largest smoothness constant among the f_i: not known."""
+        return None
+
+    @derived
+    def mu(self) -> Any:
+        """The strong convexity of the mean: not known."""
+        return None
+
+    @derived
+    def convex(self) -> bool | None:
+        """Whether the mean is convex, which is asked outside of compiled functions: not known."""
+        return None
+
+    @derived
     def shapes(self) -> tuple[tuple[int, ...], ...]:
         """One vector."""
         return ((self.d,),)
 
-    @property
+    @derived
     def blocks(self) -> tuple[int, ...]:
         """The sizes of the tensors of `shapes`."""
         return tuple(math.prod(shape) for shape in self.shapes)
 
-    @property
+    @derived
     def batch_size(self) -> Any:
         """A gradient counts as one sample."""
         return 1
 
+    @derived
+    def dtype(self) -> Any:
+        """That of a run that starts at `init`: of the floating-point arrays among the fields, or else JAX's default."""
+        arrays = [a for a in jax.tree.leaves(self) if isinstance(a, np.ndarray | jax.Array) and a.ndim]
+        return jnp.result_type(*(a.dtype for a in arrays if jnp.issubdtype(a.dtype, jnp.floating)), 0.0)
+
     def init(self, key: PRNGKey) -> Vector:
         """The origin, whatever the key."""
-        return jnp.zeros(self.d)
+        return jnp.zeros(self.d, self.dtype)
 
     def objective(self, x: Vector) -> Scalar:
         return jnp.mean(self.loss(jnp.broadcast_to(x, (self.n, *x.shape))))
@@ -97,6 +128,22 @@ class Problem:
     def hvp(self, x: Iterates, v: Iterates, batch: Batch = None) -> Iterates:
         """Hessian-vector products, by differentiating `grad`."""
         return jax.jvp(lambda x: self.grad(x, batch), (x,), (v,))[1]
+
+    def prox(self, x: Iterates, step: ScalarLike) -> Iterates:
+        """argmin_z f_i(z) + ‖z - x_i‖² / (2 step), by Newton's method with conjugate gradients.
+
+        The gradient at what is found is at most ε^(2/3) (1 + ‖∇f_i(x_i)‖) in norm, ε being the spacing of the dtype at
+        1. It needs two derivatives of `loss`, and curvatures above -1/step: without them there may be no minimizer.
+        """
+        return proximal.newton(self.grad, self.hvp, x, step)
+
+    def curvature(self) -> tuple[Any, Any] | None:
+        """L and mu, or bounds that hold everywhere, where they are known; on the host."""
+        return None if self.L is None or self.mu is None else (self.L, self.mu)
+
+    def variance(self, x: Iterates) -> ScalarLike | None:
+        """sigma² = (1/n) Σ_i E‖g_i - ∇f_i(x_i)‖² of the minibatch gradients, where it can be computed exactly."""
+        return None
 
     def test(self, x: Vector) -> Mapping[str, Scalar]:
         """Nothing is held out."""
@@ -116,7 +163,10 @@ class Problem:
 
 @module
 class Taken(Problem):
-    """Some nodes of a problem that does not know how to compute them alone."""
+    """Some nodes of a problem that does not know how to compute them alone: rows of the whole.
+
+    A minibatch is that of all nodes.
+    """
 
     whole: Any
     clients: Int[Array, " m"]
@@ -137,6 +187,9 @@ class Taken(Problem):
     def batch_size(self):
         return self.whole.batch_size
 
+    def init(self, key):
+        return self.whole.init(key)
+
     def sample(self, key_data, i):
         return self.whole.sample(key_data, i)
 
@@ -149,8 +202,18 @@ class Taken(Problem):
     def hvp(self, x, v, batch=None):
         return self.whole.hvp(self._among_all(x), self._among_all(v), batch)[self.clients]
 
+    def prox(self, x, step):
+        return self.whole.prox(self._among_all(x), step)[self.clients]
+
     def test(self, x):
         return self.whole.test(x)
 
+    def over_nodes(self, f):
+        return self.whole.over_nodes(f)
+
+    def take(self, clients):
+        return Taken(self.whole, self.clients[clients])
+
     def _among_all(self, x):
-        return jnp.zeros((self.whole.n, self.d), x.dtype).at[self.clients].set(x)
+        """X at its nodes, and at all others the first of its rows, where the problem is as well defined as there."""
+        return jnp.broadcast_to(x[:1], (self.whole.n, self.d)).at[self.clients].set(x)

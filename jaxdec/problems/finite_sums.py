@@ -5,50 +5,36 @@ exact, and a sweep over partitions batches the tables alone.
 """
 
 import dataclasses
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.optimize
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PyTree
 
 from jaxdec import checks
 from jaxdec._module import module, static
 from jaxdec.data import Dataset, Partition
-from jaxdec.problems import sampling
+from jaxdec.problems import proximal, sampling
 from jaxdec.problems.base import Problem
+from jaxdec.problems.models import Model
 from jaxdec.types import PRNGKey, ScalarLike, Vector
 
+__all__ = ["FiniteSum", "Sampling", "finite_sum", "reaches", "solve"]
+
 Sampling: TypeAlias = Literal["replacement", "subset", "epochs"]
-
-
-class Model(Protocol):
-    """What a sample costs under parameters x; `FiniteSum` maps it over samples and nodes.
-
-    A model whose attribute `random` is true, such as a network with dropout, gets a key with every minibatch, as
-    `losses(x, inputs, targets, key)`; exact losses and `scores` have none, and are those of the model without noise.
-    """
-
-    @property
-    def d(self) -> int: ...
-    @property
-    def blocks(self) -> tuple[int, ...]: ...
-    def init(self, key: PRNGKey, dtype: Any) -> Vector: ...
-    def losses(self, x: Vector, inputs: Array, targets: Array) -> Float[Array, " b"]: ...
-    def scores(self, x: Vector, inputs: Array, targets: Array) -> dict[str, Float[Array, ""]]:
-        """Named metrics of x on a set of samples."""
-        ...
 
 
 @module
 class FiniteSum(Problem):
     r"""f_i(x) = mean_j loss(x; sample ij) + l2/2 ‖x‖² + nonconvex Σ_k x_k²/(1 + x_k²).
 
-    Made by `problems.logistic`, `softmax`, `least_squares` and `neural`. Node i's samples are the first counts[i]
-    entries of row i of `indices`. A minibatch is an array of positions in that row, (n, b), or None, the whole data,
-    where `minibatch` is None. Where the loss itself is random, because inputs are augmented or the model has dropout,
-    it is (positions, keys) with a key for each node; positions alone give the loss without that randomness.
+    Made by `problems.logistic`, `softmax`, `least_squares`, `neural` and `from_loss`. Node i's samples are the first
+    counts[i] entries of row i of `indices`. A minibatch is an array of positions in that row, (n, b), or None, the
+    whole data, where `minibatch` is None. Where the loss itself is random, because inputs are augmented or the model
+    has dropout, it is (positions, keys) with a key for each node; positions alone give the loss without that
+    randomness.
 
     `sampling` says how a minibatch is drawn: with "replacement", as a "subset" of b different samples, afresh each
     time, or in "epochs": each pass over a node's samples is a new permutation, cut into minibatches that run on from
@@ -59,16 +45,17 @@ class FiniteSum(Problem):
     """
 
     model: Any
-    inputs: Array  # (N, ...)
-    targets: Array  # (N,)
+    inputs: PyTree  # (N, ...), an array or several
+    targets: PyTree  # (N,), or None where the inputs are the whole sample
     indices: Int[Array, "n m_max"]
     counts: Int[Array, " n"]
     l2: ScalarLike = 0.0
     nonconvex: ScalarLike | None = None
-    test_inputs: Array | None = None
-    test_targets: Array | None = None
+    test_inputs: PyTree = None
+    test_targets: PyTree = None
     minimizer: Float[Array, " d"] | None = None  # of the mean over nodes, where known: see `solve`
     minimum: Float[Array, ""] | None = None  # its value there
+    solved_l2: ScalarLike | None = None  # the l2 that these belong to, where `solve` found them
     augment: Any = None  # of the inputs of minibatches; what of it is not random, also of all others
     nodes: Int[Array, " n"] | None = None  # which nodes of the whole these are; None means all
     minibatch: int | None = static(default=None)
@@ -83,8 +70,23 @@ class FiniteSum(Problem):
         return self.model.d
 
     @property
-    def blocks(self) -> tuple[int, ...]:
-        return self.model.blocks
+    def samples(self) -> int:
+        """How many there are, over all nodes."""
+        return len(jax.tree.leaves(self.inputs)[0])
+
+    @property
+    def dtype(self) -> Any:
+        return jnp.result_type(*jax.tree.leaves(self.inputs), 0.0)
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        return self.model.shapes
+
+    @property
+    def convex(self) -> bool | None:
+        """What the model says of itself; never with the non-convex regularizer."""
+        bent = self.nonconvex is not None and bool(np.any(np.asarray(self.nonconvex) > 0))
+        return False if bent else self.model.convex
 
     @property
     def batch_size(self):
@@ -94,14 +96,14 @@ class FiniteSum(Problem):
     def random(self) -> bool:
         """Whether the loss of a minibatch is random itself."""
         augmented = self.augment is not None and getattr(self.augment, "random", True)
-        return augmented or getattr(self.model, "random", False)
+        return augmented or self.model.random
 
     def over_nodes(self, f: Any) -> Any:
-        """A function of one node mapped over all of them: the model's own way, or `jax.vmap`."""
-        return getattr(self.model, "over_nodes", jax.vmap)(f)
+        """A function of one node mapped over all of them, in the model's way."""
+        return self.model.over_nodes(f)
 
     def init(self, key: PRNGKey) -> Vector:
-        return self.model.init(key, jnp.result_type(self.inputs, 0.0))
+        return self.model.init(key, self.dtype)
 
     def sample(self, key_data: PRNGKey, i):
         """Minibatch number i: positions (n, b) in the nodes' rows, with keys (n,) where the loss itself is random."""
@@ -125,9 +127,63 @@ class FiniteSum(Problem):
 
     def objective(self, x: Vector) -> Float[Array, ""]:
         """mean_i f_i(x) at one point: each sample is visited once, however unequal the shares."""
-        weights = jnp.zeros(self.inputs.shape[0], x.dtype).at[self.indices].add(self._shares(x.dtype) / self.n)
+        weights = jnp.zeros(self.samples, x.dtype).at[self.indices].add(self._shares(x.dtype) / self.n)
         losses = self.model.losses(x, self._augmented(self.inputs, x.dtype), self.targets)
         return weights @ losses + self._regularizer(x)
+
+    def suboptimality(self, x: Vector) -> Float[Array, ""] | None:
+        """f(x) - f*. Near the minimizer of a linear model e'∇²f(x* + e/3) e / 2, with e = x - x*.
+
+        That is exact to the third order, and no difference of two numbers that agree to most of their digits: where
+        f - f* is a share √ε of f*, ε being the spacing of the dtype at 1, both are as good.
+        """
+        if self.minimum is None:
+            return None
+        difference = self.objective(x) - self.minimum
+        if self.model.bend is None or self.minimizer is None:
+            return difference
+        t, e = jnp.asarray(1 / 3, x.dtype), x - self.minimizer
+        slope = lambda t: jax.jvp(lambda t: self.objective(self.minimizer + t * e), (t,), (jnp.ones_like(t),))[1]
+        near = jax.jvp(slope, (t,), (jnp.ones_like(t),))[1] / 2
+        return jnp.where(difference > jnp.finfo(x.dtype).eps ** 0.5 * jnp.abs(self.minimum), difference, near)
+
+    def prox(self, x, step):
+        """Exact for least squares; else as in `Problem`."""
+        if not self.model.quadratic or self.nonconvex is not None:
+            return super().prox(x, step)
+        inputs, _, weights, _ = self._gather(None, x.dtype)
+        weighted = weights[:, :, None] * inputs
+        gram = jnp.einsum("nmi,nmj->nij", weighted, inputs, precision=jax.lax.Precision.HIGHEST)
+        return proximal.quadratic(gram + self.l2 * jnp.eye(self.d, dtype=x.dtype)[None], self.grad(x), x, step)
+
+    def curvature(self):
+        """Exact for least squares; bounds that hold everywhere for other linear models; None for networks."""
+        if self.model.bend is None:
+            return super().curvature()
+        grams = self._grams()
+        least = np.linalg.eigvalsh(grams.mean(axis=0))[0] if self.model.quadratic else 0.0
+        nonconvex = 0.0 if self.nonconvex is None else self.nonconvex
+        L = self.model.bend * np.linalg.eigvalsh(grams)[:, -1].max() + self.l2 + 2 * nonconvex
+        return L, max(least, 0.0) + self.l2 - nonconvex / 2
+
+    def _grams(self) -> np.ndarray:
+        """A_i'A_i / m_i of the nodes' inputs, (n, features, features), on the host in float64."""
+        inputs, indices, counts = (np.asarray(a) for a in (self.inputs, self.indices, self.counts))
+        held = [inputs[row[:m]].astype(np.float64) for row, m in zip(indices, counts, strict=True)]
+        return np.stack([A.T @ A / len(A) for A in held])
+
+    def variance(self, x):
+        """From the gradients of all samples; None for epochs, and where the loss is random itself."""
+        if self.minibatch is None:
+            return 0.0
+        if self.random or self.sampling == "epochs":
+            return None
+        g, b, m = self.grad(x), self.minibatch, self.counts
+        squared = lambda batch: jnp.sum((self.grad(x, batch) - g) ** 2, axis=1)
+        column = jnp.zeros((self.n, 1), jnp.int32)
+        each = jax.lax.map(lambda j: squared(column + j), jnp.arange(self.indices.shape[1]))  # (m_max, n)
+        of_one = jnp.sum(jnp.where(jnp.arange(len(each))[:, None] < m[None], each, 0.0), axis=0) / m
+        return jnp.mean(of_one if self.sampling == "replacement" else of_one * (m - b) / jnp.maximum(m - 1, 1)) / b
 
     def test(self, x: Vector):
         if self.test_inputs is None:
@@ -148,9 +204,10 @@ class FiniteSum(Problem):
         Raises:
             ValueError: if the partition names samples that the data do not have.
         """
-        _reaches(partition, len(self.targets), "the problem")
+        reaches(partition, self.samples, "the problem")
         tables = {"indices": jnp.asarray(partition.indices), "counts": jnp.asarray(partition.counts)}
-        return dataclasses.replace(self, **tables, nodes=None, minimizer=None, minimum=None)
+        unknown = dict.fromkeys(("nodes", "minimizer", "minimum", "solved_l2"))
+        return dataclasses.replace(self, **tables, **unknown)
 
     def _gather(self, batch, dtype):
         """Inputs (n, b, ...), targets (n, b), weights (n, b) and the model's keys (n,), or None, of a batch."""
@@ -160,12 +217,12 @@ class FiniteSum(Problem):
         else:
             index = jnp.take_along_axis(jnp.asarray(self.indices), positions, axis=1)
             weights = jnp.full(positions.shape, 1 / positions.shape[1], dtype)
-        inputs = self.inputs[index]
+        inputs, targets = jax.tree.map(lambda a: a[index], (self.inputs, self.targets))
         if self.augment is not None:
             drawn = None if keys is None else _folded(keys, 0)
             inputs = jax.vmap(lambda inputs, key: self._augmented(inputs, dtype, key))(inputs, drawn)
-        noise = _folded(keys, 1) if keys is not None and getattr(self.model, "random", False) else None
-        return inputs, self.targets[index], weights, noise
+        noise = _folded(keys, 1) if keys is not None and self.model.random else None
+        return inputs, targets, weights, noise
 
     def _augmented(self, inputs, dtype, key=None):
         """The inputs as the model gets them; bytes of augmented images are scaled to [0, 1] first."""
@@ -180,7 +237,7 @@ class FiniteSum(Problem):
 
     def _shares(self, dtype):
         """The weight of each entry of the index table in its node's mean, (n, m_max); 0 for padding."""
-        held = jnp.arange(self.indices.shape[-1]) < self.counts[:, None]
+        held = jnp.arange(self.indices.shape[-1])[None] < self.counts[:, None]
         return held.astype(dtype) / self.counts[:, None].astype(dtype)
 
     def _regularizer(self, x):
@@ -213,6 +270,11 @@ class FiniteSum(Problem):
             weight = getattr(self, name)
             if weight is not None and np.any(np.asarray(weight) < 0):
                 raise ValueError(f"{name} is the weight of a regularizer and cannot be negative; got {weight}")
+        if self.solved_l2 is not None and np.any(np.asarray(self.l2) != np.asarray(self.solved_l2)):
+            raise ValueError(
+                f"this problem was solved for l2={self.solved_l2}, and l2={self.l2} has another minimizer: set "
+                "l2 first and solve then; to sweep it, give a problem for each"
+            )
 
 
 def _folded(keys, which: int):
@@ -245,7 +307,7 @@ def finite_sum(
     Raises:
         ValueError: if the partition names samples that the data do not have.
     """
-    _reaches(partition, len(data.targets), data.name)
+    reaches(partition, len(data.targets), data.name)
     return FiniteSum(
         model,
         inputs=jnp.asarray(data.inputs),
@@ -262,7 +324,8 @@ def finite_sum(
     )
 
 
-def _reaches(partition: Partition, total: int, name: str) -> None:
+def reaches(partition: Partition, total: int, name: str) -> None:
+    """Refuse a partition that names samples which the data do not have."""
     if (last := int(np.max(partition.indices))) >= total:
         raise ValueError(
             f"the partition names sample {last}, but {name} has {total} training samples; make the partition from this "
@@ -307,5 +370,5 @@ def solve(problem: FiniteSum, *, tolerance: float = 1e-10) -> FiniteSum:
             f"no minimizer found: after {found.nit} Newton steps the gradient's norm is {norm:.2g}, above the "
             f"tolerance {tolerance:.2g}. The minimum may be at infinity (separable data): add l2 > 0"
         )
-    dtype = jnp.result_type(problem.inputs, 0.0)
-    return dataclasses.replace(problem, minimizer=jnp.asarray(found.x, dtype), minimum=jnp.asarray(found.fun, dtype))
+    known = {"minimizer": jnp.asarray(found.x, problem.dtype), "minimum": jnp.asarray(found.fun, problem.dtype)}
+    return dataclasses.replace(problem, **known, solved_l2=problem.l2)

@@ -1,6 +1,7 @@
 """Linear models: least squares, logistic and softmax regression."""
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,10 @@ import optax
 from jaxdec._module import module, static
 from jaxdec.data import Dataset, Partition
 from jaxdec.problems.finite_sums import FiniteSum, Sampling, finite_sum
+from jaxdec.problems.models import Model
 from jaxdec.types import ScalarLike
+
+__all__ = ["LeastSquares", "Logistic", "Softmax", "least_squares", "logistic", "softmax"]
 
 
 def _scores(inputs, x):
@@ -30,21 +34,17 @@ def _(primals, tangents):
 
 
 @module
-class LeastSquares:
+class LeastSquares(Model):
     """loss(x; a, y) = (a'x - y)² / 2."""
 
+    bend: ClassVar[float | None] = 1.0
+    convex: ClassVar[bool | None] = True
+    quadratic: ClassVar[bool] = True
     features: int = static()
 
     @property
-    def d(self) -> int:
-        return self.features
-
-    @property
-    def blocks(self) -> tuple[int, ...]:
-        return (self.features,)
-
-    def init(self, key, dtype):
-        return jnp.zeros(self.features, dtype)
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        return ((self.features,),)
 
     def losses(self, x, inputs, targets):
         return (_scores(inputs, x) - targets) ** 2 / 2
@@ -54,21 +54,16 @@ class LeastSquares:
 
 
 @module
-class Logistic:
+class Logistic(Model):
     """loss(x; a, y) = log(1 + exp(a'x)) - y a'x with y in {0, 1}."""
 
+    bend: ClassVar[float | None] = 1 / 4
+    convex: ClassVar[bool | None] = True
     features: int = static()
 
     @property
-    def d(self) -> int:
-        return self.features
-
-    @property
-    def blocks(self) -> tuple[int, ...]:
-        return (self.features,)
-
-    def init(self, key, dtype):
-        return jnp.zeros(self.features, dtype)
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        return ((self.features,),)
 
     def losses(self, x, inputs, targets):
         z = _scores(inputs, x)
@@ -80,22 +75,17 @@ class Logistic:
 
 
 @module
-class Softmax:
+class Softmax(Model):
     """loss(x; a, y) = log Σ_c exp(a'x_c) - a'x_y, x the (features, classes) matrix of all x_c, flattened."""
 
+    bend: ClassVar[float | None] = 1 / 2
+    convex: ClassVar[bool | None] = True
     features: int = static()
     classes: int = static()
 
     @property
-    def d(self) -> int:
-        return self.features * self.classes
-
-    @property
-    def blocks(self) -> tuple[int, ...]:
-        return (self.d,)
-
-    def init(self, key, dtype):
-        return jnp.zeros(self.d, dtype)
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        return ((self.features, self.classes),)
 
     def losses(self, x, inputs, targets):
         # One-hot rather than a gather of the label's logit: its gradient would be a scatter, several times slower.

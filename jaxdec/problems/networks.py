@@ -1,14 +1,12 @@
 """Neural networks: any Flax module, linen or nnx, with any loss of optax."""
 
 import inspect
-import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
@@ -17,7 +15,10 @@ from jaxdec import checks
 from jaxdec._module import module, static
 from jaxdec.data import Dataset, Partition
 from jaxdec.problems.finite_sums import FiniteSum, finite_sum
+from jaxdec.problems.models import Model
 from jaxdec.types import PRNGKey, ScalarLike, Vector
+
+__all__ = ["BLOCK", "Loss", "Neural", "neural"]
 
 Loss = Callable[[Array, Array], Array]
 
@@ -25,7 +26,7 @@ BLOCK = 250  # samples that go through a network at once when there is no miniba
 
 
 @module
-class Neural:
+class Neural(Model):
     """loss(x; a, y) = loss(network(a), y), x all of the network's parameters, flattened in one vector.
 
     Made by `neural`. Everything is static and hashable, so that equal networks share compiled programs. Flax is
@@ -37,18 +38,10 @@ class Neural:
     classes: int | None = static()
     shape: tuple[int, ...] = static()  # of one sample
     shapes: tuple[tuple[int, ...], ...] = static()  # of the parameter tensors
-    tree: PyTree = static()  # how they are nested
+    tree: Any = static()  # how they are nested
     random: bool = static(default=False)  # whether a key makes the losses random: dropout
     convolutional: bool = static(default=False)
     nodes: Literal["map", "vmap"] | None = static(default=None)
-
-    @property
-    def d(self) -> int:
-        return sum(self.blocks)
-
-    @property
-    def blocks(self) -> tuple[int, ...]:
-        return tuple(math.prod(shape) for shape in self.shapes)
 
     def init(self, key, dtype):
         """The network's own initialization."""
@@ -56,8 +49,7 @@ class Neural:
 
     def parameters(self, x: Vector) -> PyTree:
         """The network's variables from their vector."""
-        tensors = jnp.split(x, np.cumsum(self.blocks)[:-1])
-        return jax.tree.unflatten(self.tree, [a.reshape(s) for a, s in zip(tensors, self.shapes, strict=True)])
+        return jax.tree.unflatten(self.tree, self.tensors(x))
 
     def over_nodes(self, f: Callable) -> Callable:
         """`f`, of one node, for all: one after the other where the network convolves on a CPU, else together.

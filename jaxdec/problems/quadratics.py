@@ -6,9 +6,11 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jaxdec._module import module
-from jaxdec.problems import sampling
+from jaxdec.problems import proximal, sampling
 from jaxdec.problems.base import Problem
 from jaxdec.types import PRNGKey, ScalarLike, Vector
+
+__all__ = ["Quadratic", "quadratic"]
 
 
 @module
@@ -36,15 +38,11 @@ class Quadratic(Problem):
     def d(self) -> int:
         return self.b.shape[1]
 
-    def init(self, key: PRNGKey) -> Vector:
-        """The origin, whatever the key."""
-        return jnp.zeros(self.d, jnp.result_type(self.b, 0.0))
-
     def sample(self, key_data: PRNGKey, i):
         """The noise of gradient number i: N(0, I / d) for each node, (n, d)."""
         if self.noise is None:
             return None
-        shape, dtype = (self.n, self.d), jnp.result_type(self.b, 0.0)
+        shape, dtype = (self.n, self.d), self.dtype
         nodes = jnp.arange(self.n) if self.nodes is None else self.nodes
 
         def draw():
@@ -64,6 +62,16 @@ class Quadratic(Problem):
 
     def hvp(self, x, v, batch=None):
         return self._times(v)
+
+    def prox(self, x, step):
+        """Exact; it needs 1 + step a > 0 for all eigenvalues a of the A_i, without which there is no minimizer."""
+        if self.A.ndim == 2:
+            return x - step * self.grad(x) / (1 + step * self.A)
+        return proximal.quadratic(self.A, self.grad(x), x, step)
+
+    def variance(self, x):
+        """The square of `noise`, wherever x is."""
+        return 0.0 if self.noise is None else self.noise**2
 
     def _times(self, x):
         if self.A.ndim == 2:
@@ -96,6 +104,11 @@ class Quadratic(Problem):
         """The strong convexity of the mean."""
         A = jnp.mean(jnp.asarray(self.A), axis=0)
         return jnp.min(A if A.ndim == 1 else jnp.linalg.eigvalsh(A))
+
+    @property
+    def convex(self) -> bool:
+        """Whether the mean is: its least eigenvalue is not negative, to rounding."""
+        return bool(self.mu >= -4 * self.d * jnp.finfo(self.dtype).eps * jnp.max(jnp.abs(self._eigenvalues())))
 
     def _eigenvalues(self):
         return self.A if self.A.ndim == 2 else jnp.linalg.eigvalsh(self.A)

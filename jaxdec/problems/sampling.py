@@ -9,6 +9,8 @@ from jaxtyping import Array, Int, Key
 
 from jaxdec.types import PRNGKey
 
+__all__ = ["KINDS", "ROUNDS", "epochs", "minibatch_keys", "node_keys", "positions", "shuffled"]
+
 KINDS = ("replacement", "subset", "epochs")
 
 # Streams of a key other than its minibatches', which are its folds 0, 1, ...
@@ -76,7 +78,7 @@ def epochs(key: PRNGKey, i, nodes: Int[Array, " n"], counts: Int[Array, " n"], b
     CPU cores, and 32 ms if the epoch's permutation is drawn, by sorting, for each minibatch.
     """
     m = counts[:, None].astype(jnp.uint32)
-    i, k = jnp.asarray(i).astype(jnp.uint32), jnp.arange(b, dtype=jnp.uint32)
+    i, k = jnp.asarray(i).astype(jnp.uint32), jnp.arange(b, dtype=jnp.uint32)[None]
     # The quotient and the remainder of i b + k by m, without that product, which overflows in long runs.
     inside = i % m * b + k
     epoch, place = i // m * b + inside // m, inside % m

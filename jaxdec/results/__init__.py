@@ -1,18 +1,5 @@
 """Results: labelled arrays in, labelled arrays, tables and figures out; nothing here runs an experiment."""
 
-from jaxdec.results.statistics import bootstrap, mean, median, paired_differences, quantiles
-from jaxdec.results.summary import best, diverged, summarize
-from jaxdec.results.time import Link, add_time
+import lazy_loader
 
-__all__ = [
-    "Link",
-    "add_time",
-    "best",
-    "bootstrap",
-    "diverged",
-    "mean",
-    "median",
-    "paired_differences",
-    "quantiles",
-    "summarize",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

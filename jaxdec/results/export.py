@@ -2,18 +2,22 @@
 
 from collections.abc import Sequence
 from os import PathLike
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 from rich.table import Table
 
+from jaxdec.results.labels import labelled
 from jaxdec.results.statistics import larger_is_better
 from jaxdec.results.summary import KINDS, SPENT, known, ran, summarize
 
+__all__ = ["table", "tidy", "to_csv", "to_latex"]
 
-def table(results: xr.Dataset, title: str, metric: str | None = None) -> Table:
+
+def table(results: Any, title: str, metric: str | None = None) -> Table:
     """For a terminal: each algorithm, problem and network at its best values, how it ends there and what it spent."""
+    results = labelled(results)
     rows = summarize(results, metric)
     metric = known(results, metric)
     shown = Table(title=title, title_justify="left")
@@ -57,9 +61,10 @@ def _digits(value: float, metric: str) -> str:
     return f"{value:.4f}" if 0.01 <= abs(value) < 1e4 else f"{value:.2g}"
 
 
-def tidy(dataset: xr.Dataset) -> pd.DataFrame:
+def tidy(results: Any) -> pd.DataFrame:
     """A row for each run and record: the dimensions, the swept values, the metrics, and what was spent until then.
 
+    >>> import xarray as xr
     >>> runs = xr.Dataset({"loss": (("seed", "round"), [[1.0, 0.1], [1.0, 0.3]])}, {"seed": [0, 1], "round": [0, 50]})
     >>> print(tidy(runs).to_csv(index=False))
     seed,round,loss
@@ -68,6 +73,7 @@ def tidy(dataset: xr.Dataset) -> pd.DataFrame:
     1,0,1.0
     1,50,0.3
     """
+    dataset = labelled(results)
     own = [str(dim) for dim in dataset.dims if dim in dataset.coords and dataset[dim].dims != (dim,)]
     dataset = dataset.rename_vars({dim: f"_{dim}" for dim in own})  # of each algorithm's own: not what it is indexed by
     there = ran(dataset).broadcast_like(dataset.isel(round=0).to_dataarray().isel(variable=0, drop=True))
@@ -82,17 +88,18 @@ def tidy(dataset: xr.Dataset) -> pd.DataFrame:
     return rows[[*first, *(k for k in rows if k not in (*first, *last)), *last]]
 
 
-def to_csv(dataset: xr.Dataset, path: str | PathLike[str]) -> None:
+def to_csv(results: Any, path: str | PathLike[str]) -> None:
     """Write the rows of `tidy`. What is not finite is written as nan, inf or -inf."""
-    tidy(dataset).to_csv(path, index=False, na_rep="nan")
+    tidy(results).to_csv(path, index=False, na_rep="nan")
 
 
-def to_latex(dataset: xr.Dataset, metric: str | None = None, others: Sequence[str] | None = None) -> str:
+def to_latex(results: Any, metric: str | None = None, others: Sequence[str] | None = None) -> str:
     r"""The best cells as a booktabs table: a row for each algorithm, problem and network, as `summarize` has them.
 
     The metric is a median over seeds with its 10th and 90th percentile; the best of each problem and network is bold.
     The document needs ``\usepackage{booktabs}``.
 
+    >>> import xarray as xr
     >>> runs = xr.Dataset(
     ...     {"loss": (("algorithm", "seed", "round"), [[[1.0, 0.012], [1.0, 0.012]], [[1.0, 0.1], [1.0, 0.1]]])},
     ...     {"algorithm": ["K-GT", "R&D_1"], "seed": [0, 1], "round": [0, 50]},
@@ -107,6 +114,7 @@ def to_latex(dataset: xr.Dataset, metric: str | None = None, others: Sequence[st
     \bottomrule
     \end{tabular}
     """
+    dataset = labelled(results)
     metric = known(dataset, metric)
     rows = summarize(dataset, metric, others)
     kinds = [kind for kind in KINDS if kind in rows]

@@ -12,8 +12,24 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from numpy.typing import ArrayLike
 
 from jaxdec.data import Dataset, Partition, label_counts
+from jaxdec.results.labels import labelled
 from jaxdec.results.statistics import bootstrap, larger_is_better, quantiles
 from jaxdec.results.summary import KINDS, best, fields, known, swept
+
+__all__ = [
+    "BUBBLE",
+    "COLOURS",
+    "LABELS",
+    "LINES",
+    "MARKERS",
+    "STYLE",
+    "Band",
+    "curves",
+    "overview",
+    "panels",
+    "partition",
+    "sensitivity",
+]
 
 # Okabe and Ito's colours, told apart by all common kinds of colour vision, with a marker each for print in grey; the
 # eighth line has the first colour again, dashed.
@@ -57,8 +73,8 @@ Band = Literal["quantiles", "confidence", "none"]
 
 
 def curves(
-    dataset: xr.Dataset,
-    metric: str,
+    results: Any,
+    metric: str | None = None,
     *,
     x: str = "round",
     band: Band = "quantiles",
@@ -69,8 +85,9 @@ def curves(
     """Median over seeds of a metric, with a band, a line per algorithm. A cross ends a line whose median run diverged.
 
     Args:
-        dataset: a result of `sweep` with the dimensions `seed` and `round`, and `algorithm` or none: `results.best`.
-        metric: the variable to draw.
+        results: of `run`; or of `sweep` with the dimensions `seed` and `round`, and `algorithm` or none: see
+            `results.best`.
+        metric: the variable to draw; None takes the loss, or else the first there is.
         x: "round", or what was spent: "grads", "vectors", "bits", or "seconds" of `results.add_time`.
         band: "quantiles", from the 10th to the 90th percentile of the runs; "confidence", the bootstrap interval of the
             median; or "none".
@@ -78,8 +95,9 @@ def curves(
         log_x: a logarithmic horizontal axis, which leaves out what is at 0 on it.
         ax: where to draw; None makes a figure.
     """
+    dataset = labelled(results)
     _choose("x", x, [k for k in ("round", "grads", "vectors", "bits", "bits_down", "seconds") if k in dataset.coords])
-    known(dataset, metric)
+    metric = known(dataset, metric)
     _choose("band", band, ["quantiles", "confidence", "none"])
     ax = ax or _axes()
     lines = _algorithms(dataset)
@@ -112,11 +130,15 @@ def curves(
     return ax
 
 
-def sensitivity(dataset: xr.Dataset, metric: str, *, over: str = "lr", ax: Axes | None = None) -> Axes:
+def sensitivity(results: Any, metric: str, *, over: str = "lr", ax: Axes | None = None) -> Axes:
     """The metric at the last round against a swept value: median and 10-90 % band over seeds, a line per algorithm.
 
     A value at which the median run diverged is left out of the line. Other swept values are each algorithm's best.
     """
+    dataset = labelled(results)
+    if over not in swept(dataset):
+        there = ", ".join(swept(dataset)) or "nothing: give the results of a sweep with an `over`"
+        raise ValueError(f"{over!r} was not swept in these results; swept was {there}")
     ax = ax or _axes()
     drawn, places = [], []
     for k, (label, one) in enumerate(_algorithms(dataset)):
@@ -152,8 +174,8 @@ def sensitivity(dataset: xr.Dataset, metric: str, *, over: str = "lr", ax: Axes 
 
 
 def panels(
-    dataset: xr.Dataset,
-    metric: str,
+    results: Any,
+    metric: str | None = None,
     *,
     x: str = "round",
     band: Band = "quantiles",
@@ -164,7 +186,9 @@ def panels(
 
     Arguments as for `curves`.
     """
-    chosen = best(dataset, known(dataset, metric))
+    dataset = labelled(results)
+    metric = known(dataset, metric)
+    chosen = best(dataset, metric)
     rows, columns = (list(chosen[kind].values) if kind in chosen.dims else [None] for kind in KINDS[1:])
     with plt.rc_context(STYLE):
         size = (max(4.8, 3.6 * len(columns)), max(3.9, 2.9 * len(rows)))
@@ -185,17 +209,18 @@ def panels(
     return figure
 
 
-def overview(dataset: xr.Dataset, *, over: str | None = None, title: str | None = None) -> Figure:
-    """A sweep on one row: each algorithm at its best value by rounds and by cost, and what that value decides.
+def overview(results: Any, *, over: str | None = None, title: str | None = None) -> Figure:
+    """A sweep or a run on one row: each algorithm at its best value by rounds and by cost, and what that value decides.
 
     The best value is the one with the least median loss at the end; drawn are the squared gradient norm and, where
     there is one, the test accuracy. Results with other metrics are drawn by what they have.
 
     Args:
-        dataset: a result of `sweep` without the dimensions `problem` and `network`.
+        results: of `run`, or of `sweep` without the dimensions `problem` and `network`.
         over: the swept dimension of the last panel; None takes lr, or else the first with numbers, if any.
         title: above the panels.
     """
+    dataset = labelled(results)
     first = next((k for k in ("grad_norm_sq", "loss") if k in dataset), known(dataset, None))
     second = next((k for k in ("test_accuracy", "consensus") if k in dataset), first)
     numbers = [dim for dim in swept(dataset) if np.issubdtype(dataset[fields(dataset, dim)[0]].dtype, np.number)]

@@ -7,13 +7,17 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from jaxdec.results.labels import labelled
 from jaxdec.results.statistics import larger_is_better, median, quantiles
 
+__all__ = ["KINDS", "NOT_SWEPT", "SPENT", "best", "diverged", "fields", "known", "primary", "ran", "summarize", "swept"]
+
 KINDS = ("algorithm", "problem", "network")  # what is compared; the other dimensions are what is chosen
+NOT_SWEPT = ("seed", "round", "node", "bound", "quantile")
 SPENT = ("grads", "vectors", "bits", "bits_down")
 
 
-def diverged(dataset: xr.Dataset, metric: str = "loss") -> xr.DataArray:
+def diverged(results: Any, metric: str = "loss") -> xr.DataArray:
     """Which runs ended with a value that is not finite, or worse than at round 0.
 
     A place of the grid at which nothing was run, since each algorithm had values of its own, has not diverged.
@@ -23,6 +27,7 @@ def diverged(dataset: xr.Dataset, metric: str = "loss") -> xr.DataArray:
     >>> diverged(runs).values.tolist()
     [False, True, True]
     """
+    dataset = labelled(results)
     values = dataset[metric]
     first, last = values.isel(round=0), values.isel(round=-1)
     worse = last < first if larger_is_better(metric) else last > first
@@ -33,16 +38,15 @@ def ran(dataset: xr.Dataset) -> xr.DataArray:
     """Where the dataset has a whole run: the coordinate `done`, or else where anything was measured at round 0."""
     if "done" in dataset.coords:
         return dataset["done"]
-    return dataset.isel(round=0).notnull().to_dataarray("metric").any("metric")
+    there = dataset.isel(round=0).notnull().to_dataarray("metric")
+    return there.any([dim for dim in ("metric", "node") if dim in there.dims])
 
 
-def best(
-    dataset: xr.Dataset, metric: str = "loss", *, largest: bool | None = None, at: int | None = None
-) -> xr.Dataset:
+def best(results: Any, metric: str = "loss", *, largest: bool | None = None, at: int | None = None) -> xr.Dataset:
     """The dataset at the best swept values of each algorithm, problem and network: those with the best median run.
 
     Args:
-        dataset: a sweep's result, with or without the dimensions `algorithm`, `problem` and `network`.
+        results: of a sweep, with or without the dimensions `algorithm`, `problem` and `network`; or of a run.
         metric: the variable to judge by. A cell whose median run diverged counts as the worst.
         largest: whether more is better; None means that it is for an accuracy.
         at: the round to judge at; None is the last.
@@ -50,6 +54,7 @@ def best(
     Returns:
         The dataset without the swept dimensions, which become coordinates over those that are left.
     """
+    dataset = labelled(results)
     largest = larger_is_better(metric) if largest is None else largest
     final = dataset[metric].isel(round=-1) if at is None else dataset[metric].sel(round=at)
     final = final.where(np.isfinite(final), -np.inf if largest else np.inf).median("seed")
@@ -62,7 +67,7 @@ def best(
 
 def swept(dataset: xr.Dataset) -> list[str]:
     """The dimensions of swept values."""
-    return [str(dim) for dim in dataset.dims if dim not in (*KINDS, "seed", "round", "bound", "quantile")]
+    return [str(dim) for dim in dataset.dims if dim not in (*KINDS, *NOT_SWEPT)]
 
 
 def fields(dataset: xr.Dataset, dim: str) -> list[str]:
@@ -75,7 +80,8 @@ def primary(dataset: xr.Dataset) -> str:
     """The metric that results are judged by if none is named: the loss, or else the first there is."""
     if not dataset.data_vars:
         raise ValueError("these results have no metric")
-    return "loss" if "loss" in dataset else str(next(iter(dataset.data_vars)))
+    names = [str(k) for k in dataset.data_vars if "node" not in dataset[k].dims] or list(map(str, dataset.data_vars))
+    return "loss" if "loss" in names else names[0]
 
 
 def known(dataset: xr.Dataset, metric: str | None) -> str:
@@ -85,11 +91,11 @@ def known(dataset: xr.Dataset, metric: str | None) -> str:
     return metric or primary(dataset)
 
 
-def summarize(dataset: xr.Dataset, metric: str | None = None, others: Sequence[str] | None = None) -> pd.DataFrame:
+def summarize(results: Any, metric: str | None = None, others: Sequence[str] | None = None) -> pd.DataFrame:
     """A row for each algorithm, problem and network at its best swept values.
 
     Args:
-        dataset: a sweep's result.
+        results: of a sweep, or of a run.
         metric: what to judge by, at the last round; None is the loss, or else the first metric.
         others: further metrics to show; None chooses two.
 
@@ -109,6 +115,7 @@ def summarize(dataset: xr.Dataset, metric: str | None = None, others: Sequence[s
       algorithm   lr  loss  diverged  runs edge
     0      DSGD  1.0  0.25         2     6   ()
     """
+    dataset = labelled(results)
     metric = known(dataset, metric)
     names = [k for k in SPENT if k in dataset.coords]
     chosen = best(dataset, metric).isel(round=-1)
@@ -153,7 +160,8 @@ def _idle(values: xr.DataArray, dim: str) -> bool:
 def _others(dataset: xr.Dataset, metric: str) -> list[str]:
     """The test accuracy or the distance, and the consensus, where there are; else whatever there is."""
     names = ["test_accuracy", "distance", "consensus", *map(str, dataset.data_vars)]
-    return [name for name in dict.fromkeys(names) if name in dataset and name != metric][:2]
+    there = [name for name in dict.fromkeys(names) if name in dataset and name != metric]
+    return [name for name in there if "node" not in dataset[name].dims][:2]
 
 
 def _at_edge(value: object, grid: np.ndarray) -> bool:

@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from jaxdec.loop import Result
+from jaxdec.results.labels import labelled
+
+__all__ = ["Link", "add_time"]
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,7 @@ class Link:
                 raise ValueError(f"{name} of a Link is a number, {least}; got {value!r}")
 
 
-def add_time(
-    results: xr.Dataset | Result, link: Link, *, degree: Any = 1, parallel: bool = False, messages: int = 1
-) -> xr.Dataset:
+def add_time(results: Any, link: Link, *, degree: Any = 1, parallel: bool = False, messages: int = 1) -> xr.Dataset:
     """The results with a coordinate `seconds`, to draw them against: `plotting.curves(..., x="seconds")`.
 
     The model: rounds are synchronous and nothing overlaps. In a round every node computes its gradients, then sends to
@@ -58,7 +58,7 @@ def add_time(
     >>> add_time(result, slow, degree=2)["seconds"].values  # a round: 0.05 + 2 (0.01 + 3200 / 32000)
     array([0. , 2.7, 5.4])
     """
-    results = results.to_xarray() if isinstance(results, Result) else results
+    results = labelled(results)
     if missing := [name for name in ("round", "grads", "bits", "bits_down") if name not in results.coords]:
         raise ValueError(f"results of run or sweep know what was spent; these have no {', '.join(missing)}")
     if np.any(np.asarray(degree) < 0):

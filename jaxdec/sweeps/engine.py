@@ -1,6 +1,7 @@
 """`sweep`: many experiments as few programs, and one labelled array back."""
 
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -10,11 +11,14 @@ from jaxtyping import ArrayLike
 
 from jaxdec import checks
 from jaxdec.describe import commit, versions
+from jaxdec.loop import outline
 from jaxdec.metrics import DEFAULT, named
 from jaxdec.sweeps import axes, manifest, plan
 from jaxdec.sweeps import devices as _devices
 from jaxdec.sweeps.session import Session
 from jaxdec.types import Metric
+
+__all__ = ["sweep"]
 
 
 def sweep(
@@ -27,7 +31,7 @@ def sweep(
     rounds: int,
     every: int = 1,
     x0: ArrayLike | None = None,
-    metrics: Iterable[Metric] | Mapping[str, Metric] = DEFAULT,
+    metrics: Iterable[Metric | str] | Mapping[str, Metric | str] = DEFAULT,
     paired: bool = True,
     progress: bool | None = None,
     memory: int | float | str | None = None,
@@ -35,6 +39,7 @@ def sweep(
     store: str | os.PathLike[str] | None = None,
     states: bool = True,
     devices: int | Sequence[Any] | None = None,
+    strict: bool = True,
 ) -> xr.Dataset:
     """Run every combination of algorithm, problem, network, swept values and seed.
 
@@ -61,7 +66,8 @@ def sweep(
         rounds: communication rounds; a multiple of `every`.
         every: the stride of the records.
         x0: the start, (d,) or (n, d); None takes the problem's own, which may depend on the seed.
-        metrics: as for `run`.
+        metrics: as for `run`: functions of (problem, state) or (problem, state, world), names of those in
+            `jaxdec.metrics`, or a mapping of names to either, which give numbers or (n,).
         paired: all configurations of a seed see the same minibatches and noise (common random numbers), which makes
             their comparison paired and the sweep faster. False draws afresh for each.
         progress: whether to show a progress bar; None shows it on a terminal.
@@ -69,21 +75,26 @@ def sweep(
             most of what is free, on a CPU at most 400 MB: more is slower. Configurations are run in chunks that fit.
         chunk: how many configurations to run at once, in place of what `memory` allows.
         store: a directory that receives the results chunk by chunk. Where it holds a part of this sweep, only the rest
-            is run; more seeds and more rounds extend it, rounds going on from the last states. See `load`.
+            is run; more seeds and more rounds extend it, rounds going on from the last states. A chunk that takes long
+            is kept every 20 seconds or so, and gone on with. See `load`.
         states: whether the store keeps the last states, n d numbers for each vector of a run's state. Without, it takes
             no more rounds.
         devices: how many devices, or which, the configurations are spread over; None takes all, of all hosts that
             `jax.distributed.initialize()` has joined.
+        strict: as for `run`: False makes most broken laws warnings, and attributes of the results.
 
     Returns:
         A dataset over the dimensions `algorithm`, `problem`, `network` (those given in plural), the swept names, `seed`
-        and `round`: a variable per metric, and what was spent (grads, vectors, bits, bits_down) as coordinates. A run
-        that diverged holds NaN or infinity from there on and harms no other. Where an algorithm has fewer values than
-        another, what is missing is NaN and the coordinate `done` False. The attributes hold the specification, how many
-        programs there were, how long they took to compile and to run, and how many runs diverged.
+        and `round`, and `node` for metrics that are numbers per node: a variable per metric, and what was spent (grads,
+        vectors, bits, bits_down) as coordinates. A run that diverged holds NaN or infinity from there on and harms no
+        other. Where an algorithm has fewer values than another, what is missing is NaN and the coordinate `done` False.
+        The attributes hold the specification, how many programs there were, how long they took to compile and to run,
+        how many runs diverged, and what laws are broken.
 
     Raises:
-        ValueError: before anything is compiled, if any combination is not valid or the store holds another sweep.
+        TypeError: if something is not what belongs in its place.
+        ValueError: before anything is compiled, if any combination is not valid, a metric has a shape or a name that
+            results cannot have, or the store holds another sweep.
         OSError: if the store cannot be written; what is stored is unharmed.
         MemoryError: if not even a single run fits.
 
@@ -101,7 +112,11 @@ def sweep(
     Frozen({'algorithm': 2, 'lr': 2, 'seed': 3, 'round': 11})
     """
     given = algorithms, problems, networks
-    dimensions, known = axes.axes(*given, over), axes.objects(*given)
+    known = axes.objects(*given)
+    for kind, of_kind in known.items():
+        for value in of_kind.values():
+            checks.part(kind, value)
+    dimensions = axes.axes(*given, over)
     seeds = _seeds(seeds)
     checks.horizon(rounds, every)
     if chunk is not None:
@@ -109,17 +124,34 @@ def sweep(
     mesh = _devices.mesh(devices)
     limit = None if memory is None else _devices.per_device(_devices.parse_bytes(memory), mesh)
     measured = named(metrics)
-    groups = plan.groups(plan.cells(known, dimensions, x0, rounds=rounds, every=every))
-    facts = manifest.manifest(dimensions, groups, seeds, rounds, every) | {
-        "specification": manifest.specification(known, dimensions, x0, measured, every=every, paired=paired),
-        "states": states and store is not None,
-        "versions": versions(),
-        "commit": commit() if store is not None else None,
-    }
-    session = Session(groups, facts, mesh, measured, paired, store)
+    cells = plan.cells(known, dimensions, x0, rounds=rounds, every=every, strict=strict)
+    groups = plan.groups(cells)
+    layout = manifest.layout(dimensions, groups, seeds, rounds, every)
+    _check_metrics(groups, measured, [*layout.dimensions, *layout.coordinates], stored=store is not None)
+    asked = manifest.Manifest(
+        manifest.specification(known, dimensions, x0, measured, groups, every=every, paired=paired),
+        layout,
+        states=states and store is not None,
+        versions=versions(),
+        commit=commit() if store is not None else None,
+    )
+    session = Session(groups, asked, mesh, measured, paired, store)
     session.run(progress, limit, chunk)
-    dataset = manifest.assemble(session.facts, session.found()).sel(seed=seeds)
-    return dataset.assign_attrs(manifest.attributes(session.facts, dataset, session.seconds))
+    dataset = manifest.assemble(session.layout, session.found()).sel(seed=seeds)
+    return dataset.assign_attrs(manifest.attributes(session.manifest, dataset, session.seconds))
+
+
+def _check_metrics(groups: list[plan.Group], metrics: Any, taken: list[str], *, stored: bool) -> None:
+    """Refuse metrics whose shapes or names the results cannot have, before anything is compiled."""
+    shapes: dict[str, Any] = {}
+    for group in groups:
+        found = outline(group.cells[0].experiment, metrics).metrics
+        checks.free(found, taken)
+        for name, of in found.items():
+            if shapes.setdefault(name, of.shape) != of.shape:
+                raise ValueError(f"the metric {name!r} is one number in some cells and one per node in others")
+            if stored and not re.fullmatch(r"[^./\\][^/\\]*", name):
+                raise ValueError(f"a metric that is stored is named as a file can be; got {name!r}")
 
 
 def _seeds(seeds: int | Sequence[int]) -> list[int]:

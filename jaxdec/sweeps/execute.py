@@ -7,12 +7,16 @@ from typing import Any, NamedTuple
 from zlib import crc32
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxdec.loop import Trace, simulate
+from jaxdec.loop import Carry, Trace, outline, simulate
 from jaxdec.sweeps.devices import CELL, CELLS, EVERYWHERE, default, gather, place
+from jaxdec.sweeps.layout import Shape
 from jaxdec.sweeps.plan import Group
+
+__all__ = ["CPU_SCRATCH", "Engine", "Horizon"]
 
 # On a CPU matrix products pack their operands into memory that the analysis does not count: peaks of 1.02 to 2.5 times
 # what it says were measured, over quadratics and softmax regression, four forms of W, DSGD and K-GT.
@@ -21,26 +25,23 @@ CPU_SCRATCH = 2.5
 _STACKED = PartitionSpec(None, CELL)  # seeds by cells
 
 
-class Shape(NamedTuple):
-    """How much runs at once: every call of a group's program has this shape, the last ones being padded."""
-
-    cells: int
-    seeds: int
-
-
 class Horizon(NamedTuple):
     """What a program computes of each run."""
 
-    rounds: int  # how many
+    rounds: int  # how many; 0 for the start alone
     every: int
     metrics: Any
     paired: bool
     states: bool  # whether the last state comes back
 
 
-@partial(jax.jit, static_argnames=("structure", "batched", "horizon", "mesh"))
-def _grid(leaves, folds, keys, since, *, structure, batched, horizon, mesh) -> Trace:
-    """All seeds by all cells, (S, C, ...). What cells share is not batched: a minibatch is gathered once per seed."""
+@partial(jax.jit, static_argnames=("structure", "batched", "shared", "horizon", "mesh"))
+def _grid(leaves, folds, keys, since, *, structure, batched, shared, horizon, mesh) -> Trace:
+    """All seeds by all cells, (S, C, ...). What cells share is not batched: a minibatch is gathered once per seed.
+
+    Where `shared`, cells share what the network remembers too, which is (S, ...). One seed is not mapped over: then a
+    `lax.cond` on a round's key stays a branch, and does not become a choice between what both sides compute.
+    """
     rounds, every, metrics, paired, states = horizon
 
     def one(leaves, fold, key, since):
@@ -50,13 +51,25 @@ def _grid(leaves, folds, keys, since, *, structure, batched, horizon, mesh) -> T
         trace = simulate(algorithm, problem, network, x0, key, since, rounds=rounds, every=every, metrics=metrics)
         return trace if states else trace._replace(carry=None)
 
-    went = None if since is None else (None, 0)
-    inside = jax.vmap(one, in_axes=([0 if b else None for b in batched], 0, None, went))
-    both = jax.vmap(inside, in_axes=(None, None, 0, went))
+    def out(memory, others):
+        return Trace(Carry(memory, others) if states else None, others, others, others)
+
+    went = None if since is None else (None, Carry(None if shared else 0, 0))
+    axes = [0 if b else None for b in batched], 0, None, went
+    inside = jax.vmap(one, in_axes=axes, out_axes=out(None if shared else 0, 0))
+
+    def both(leaves, folds, keys, since):
+        if len(keys) == 1:
+            since = since and (since[0], jax.tree.map(lambda a: a[0], since[1]))
+            return jax.tree.map(lambda a: a[None], inside(leaves, folds, keys[0], since))
+        return jax.vmap(inside, in_axes=(None, None, 0, since and (None, 0)))(leaves, folds, keys, since)
+
     if mesh is not None:
-        specs = ([CELLS if b else EVERYWHERE for b in batched], CELLS, EVERYWHERE)
-        went = None if since is None else (EVERYWHERE, _STACKED)
-        both = jax.shard_map(both, mesh=mesh, in_specs=(*specs, went), out_specs=_STACKED, check_vma=False)
+        of_memory = EVERYWHERE if shared else _STACKED
+        specs = [CELLS if b else EVERYWHERE for b in batched], CELLS, EVERYWHERE
+        went = None if since is None else (EVERYWHERE, Carry(of_memory, _STACKED))
+        outs = out(of_memory, _STACKED)
+        both = jax.shard_map(both, mesh=mesh, in_specs=(*specs, went), out_specs=outs, check_vma=False)
     return both(leaves, folds, keys, since)
 
 
@@ -68,13 +81,15 @@ class Engine:
         # Of independent draws each cell has its own, by its name: not by its place, nor by its chunk.
         self.folds = np.asarray([crc32(cell.name.encode()) for cell in group.cells], np.uint32)
         self.seeds = list(seeds)
+        self.shared = paired and group.shares_memory
         self.shape = Shape(0, 0)
         self.compiling = self.running = 0.0  # seconds since they were last asked for
         self._shared: list[Any] | None = None
 
     def _static(self, horizon: Horizon) -> dict[str, Any]:
         mesh = None if default(self.mesh) else self.mesh
-        return dict(structure=self.group.structure, batched=self.group.batched, horizon=horizon, mesh=mesh)
+        group = self.group
+        return dict(structure=group.structure, batched=group.batched, shared=self.shared, horizon=horizon, mesh=mesh)
 
     def _width(self, cells: int) -> int:
         """So many cells, and enough more for the devices to have equal shares."""
@@ -85,7 +100,7 @@ class Engine:
         taken, self.compiling, self.running = (self.compiling, self.running), 0.0, 0.0
         return taken
 
-    def bytes(self, shape: Shape, horizon: Horizon) -> int:
+    def bytes(self, shape: Shape, horizon: Horizon, resumed: bool = False) -> int:
         """What a program of this shape takes on each device: its arguments, its results and what it works with."""
 
         def like(a, *axes, spec=EVERYWHERE):
@@ -95,8 +110,12 @@ class Engine:
         wide = self._width(shape.cells)
         leaves = [like(c[0], wide, spec=CELLS) if len(c) > 1 else like(c[0]) for c in self.group.columns]
         folds, keys = like(self.folds[0], wide, spec=CELLS), like(_key(0), shape.seeds)
+        since = None
+        if resumed:
+            of_cells = lambda a: like(a, shape.seeds, wide, spec=_STACKED)
+            since = like(jnp.asarray(0)), self._each(of_cells, lambda a: like(a, shape.seeds), self.carried())
         began = time.perf_counter()
-        program = _grid.lower(leaves, folds, keys, None, **self._static(horizon)).compile()
+        program = _grid.lower(leaves, folds, keys, since, **self._static(horizon)).compile()
         self.compiling += time.perf_counter() - began
         found = program.memory_analysis()
         if found is None:  # a backend that does not say
@@ -104,8 +123,10 @@ class Engine:
         scratch = CPU_SCRATCH if self.mesh.devices.flat[0].platform == "cpu" else 1.0
         return found.argument_size_in_bytes + found.output_size_in_bytes + int(scratch * found.temp_size_in_bytes)
 
-    def fit(self, horizon: Horizon, *, chunk: int | None, limit: int, strict: bool) -> Shape:
+    def fit(self, horizon: Horizon, *, chunk: int | None, limit: int, strict: bool, resumed: bool = False) -> Shape:
         """The largest shape within `limit` bytes a device; with `chunk`, so many cells.
+
+        `resumed` says that it is to go on from states, as all but the first segment of a unit do.
 
         On a CPU one seed at a time is fastest, since the cells already fill it; an accelerator takes as many as it can.
 
@@ -115,7 +136,7 @@ class Engine:
         cells = min(chunk or len(self.group.cells), len(self.group.cells))
         seeds = 1 if self.mesh.devices.flat[0].platform == "cpu" else len(self.seeds)
         if chunk is None or seeds > 1:
-            need = lambda cells, seeds: self.bytes(Shape(cells, seeds), horizon)
+            need = lambda cells, seeds: self.bytes(Shape(cells, seeds), horizon, resumed)
             if need(cells, seeds) > limit:
                 if seeds > 1:
                     seeds = _most(lambda s: need(cells, s), seeds, limit, 1)
@@ -132,7 +153,8 @@ class Engine:
     def block(self, cells: Sequence[int], seeds: Sequence[int], horizon: Horizon, since: Any = None) -> Trace:
         """The trace of some cells and seeds, leaves (S, C, ...), in calls of this engine's shape.
 
-        `since` is (t, state) to go on from, the state's leaves being (S, C, ...).
+        `since` is (t, carry) to go on from, its leaves being (S, C, ...). Memory that cells share is (S, ...) there and
+        in the trace.
 
         A call that runs out of memory is halved, first in cells and then in seeds, and so are those that follow.
         """
@@ -140,7 +162,7 @@ class Engine:
             try:
                 parts = [
                     [
-                        self._call(c, s, horizon, _part(since, cells, seeds, c, s))
+                        self._call(c, s, horizon, self._part(since, cells, seeds, c, s))
                         for c in _split(cells, self.shape.cells)
                     ]
                     for s in _split(seeds, self.shape.seeds)
@@ -153,7 +175,8 @@ class Engine:
                 self.shape = self._halved()
             else:
                 join = lambda axis: lambda *a: a[0] if len(a) == 1 else np.concatenate(a, axis)
-                return jax.tree.map(join(0), *(jax.tree.map(join(1), *row) for row in parts))
+                rows = [self._every(join(1), lambda *a: a[0], *row) for row in parts]
+                return self._every(join(0), join(0), *rows)
 
     def _halved(self) -> Shape:
         if self.shape.cells > self.mesh.size:
@@ -165,19 +188,37 @@ class Engine:
         padded = [*cells, *[cells[-1]] * (wide - len(cells))]
         keys = np.stack([_key(seed) for seed in [*seeds, *[seeds[-1]] * (self.shape.seeds - len(seeds))]])
         if since is not None:
-            pad = lambda a: _pad(_pad(a, 0, self.shape.seeds), 1, wide)
-            t, state = since
-            since = (
-                place(np.asarray(t), self.mesh, EVERYWHERE),
-                jax.tree.map(lambda a: place(pad(a), self.mesh, _STACKED), state),
-            )
+            t, carry = since
+            alone = lambda a: place(_pad(a, 0, self.shape.seeds), self.mesh, EVERYWHERE)
+            of_cells = lambda a: place(_pad(_pad(a, 0, self.shape.seeds), 1, wide), self.mesh, _STACKED)
+            since = place(np.asarray(t), self.mesh, EVERYWHERE), self._each(of_cells, alone, carry)
         arguments = (
             self._leaves(padded),
             place(self.folds[padded], self.mesh, CELLS),
             place(keys, self.mesh, EVERYWHERE),
         )
         trace = gather(self._launch(*arguments, since, horizon))
-        return jax.tree.map(lambda a: a[: len(seeds), : len(cells)], trace)
+        return self._every(lambda a: a[: len(seeds), : len(cells)], lambda a: a[: len(seeds)], trace)
+
+    def _each(self, of_cells: Callable[..., Any], alone: Callable[..., Any], *carries: Carry) -> Carry:
+        """Map the leaves of carries that have an axis of cells, and those that have none."""
+        memory, state = zip(*carries, strict=True)
+        return Carry(jax.tree.map(alone if self.shared else of_cells, *memory), jax.tree.map(of_cells, *state))
+
+    def _every(self, of_cells: Callable[..., Any], alone: Callable[..., Any], *traces: Trace) -> Trace:
+        """Likewise of traces, all of whose other leaves have an axis of cells."""
+        mapped = jax.tree.map(of_cells, *(trace._replace(carry=None) for trace in traces))
+        carries = [trace.carry for trace in traces]
+        return mapped if carries[0] is None else mapped._replace(carry=self._each(of_cells, alone, *carries))
+
+    def _part(self, since: Any, cells: Sequence[int], seeds: Sequence[int], c: Sequence[int], s: Sequence[int]) -> Any:
+        """The share of a block's carry that belongs to some of its cells and seeds."""
+        if since is None:
+            return None
+        t, carry = since
+        i, j = seeds.index(s[0]), cells.index(c[0])
+        some = lambda a: a[i : i + len(s)]
+        return t, self._each(lambda a: some(a)[:, j : j + len(c)], some, carry)
 
     def _launch(self, leaves: list[Any], folds: Any, keys: Any, since: Any, horizon: Horizon) -> Trace:
         began = time.perf_counter()
@@ -197,11 +238,23 @@ class Engine:
             for column, shared in zip(self.group.columns, self._shared, strict=True)
         ]
 
-    def states(self, horizon: Horizon) -> Any:
-        """What the state of one run looks like: the shapes and dtypes of its leaves."""
-        algorithm_to_x0 = jax.tree.unflatten(self.group.structure, [column[0] for column in self.group.columns])
-        go = partial(simulate, rounds=horizon.every, every=horizon.every, metrics=())
-        return jax.eval_shape(go, *algorithm_to_x0, jax.random.key(0)).carry
+    def carried(self) -> Carry:
+        """What one run carries from round to round: the shapes and dtypes of its leaves."""
+        parts: Any = jax.tree.unflatten(self.group.structure, [column[0] for column in self.group.columns])
+        return outline(parts, ()).carry
+
+    def carry(self, leaves: Sequence[np.ndarray], size: Shape, where: str) -> Carry:
+        """The carry of some cells and seeds from its leaves.
+
+        Raises:
+            ValueError: if they are of other shapes than this version's, with `where` they are from.
+        """
+        like = lambda *axes: lambda a: jax.ShapeDtypeStruct((*axes, *a.shape), a.dtype)
+        expected = self._each(like(size.seeds, size.cells), like(size.seeds), self.carried())
+        shapes = lambda found: [(a.shape, np.dtype(a.dtype).name) for a in found]
+        if shapes(leaves) != shapes(jax.tree.leaves(expected)):
+            raise ValueError(f"{where} holds states of another form than this version of jaxdec keeps; use a new store")
+        return jax.tree.unflatten(jax.tree.structure(expected), leaves)
 
 
 def _key(seed: int) -> np.ndarray:
@@ -210,15 +263,6 @@ def _key(seed: int) -> np.ndarray:
 
 def _split(items: Sequence[int], size: int) -> list[Sequence[int]]:
     return [items[k : k + size] for k in range(0, len(items), size)]
-
-
-def _part(since: Any, cells: Sequence[int], seeds: Sequence[int], c: Sequence[int], s: Sequence[int]) -> Any:
-    """The share of a block's states that belongs to some of its cells and seeds."""
-    if since is None:
-        return None
-    t, state = since
-    i, j = seeds.index(s[0]), cells.index(c[0])
-    return t, jax.tree.map(lambda a: a[i : i + len(s), j : j + len(c)], state)
 
 
 def _pad(a: np.ndarray, axis: int, size: int) -> np.ndarray:

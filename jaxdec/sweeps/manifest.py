@@ -1,12 +1,13 @@
-"""From what units of a sweep computed to one labelled array.
+"""What is known of a sweep, and from what its units computed to one labelled array.
 
-A manifest is what JSON can hold of a sweep: its dimensions and coordinates, where its cells stand, and in units of
-which shape they are run. With it the results of units become a dataset, whether they come from memory or from a store.
+A manifest is what JSON can hold of a sweep: what was asked and how it is laid out. With it the results of units become
+a dataset, whether they come from memory or from a store.
 """
 
 import json
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,39 +15,61 @@ import xarray as xr
 
 from jaxdec.describe import brief, describe
 from jaxdec.results.summary import diverged, primary
+from jaxdec.storage.files import Arrays
 from jaxdec.sweeps.axes import Axis, Objects
+from jaxdec.sweeps.layout import Layout, Program, Unit
 from jaxdec.sweeps.plan import Group
 from jaxdec.types import Cost
 
-Manifest = dict[str, Any]
-Arrays = dict[str, np.ndarray]  # of a unit: (seeds, cells, records), or (records,) where the same for all
+__all__ = ["FORMAT", "Manifest", "assemble", "attributes", "count", "layout", "specification"]
+
+FORMAT = "jaxdec sweep, version 2"
 
 
-class Unit(NamedTuple):
-    """What is run, stored and resumed as a whole: a chunk of a group's cells by a block of seeds, over some rounds."""
+@dataclass(frozen=True)
+class Manifest:
+    """What is known of a sweep besides its numbers."""
 
-    group: int
-    segment: int  # which stretch of rounds: 0 unless a stored sweep was extended
-    chunk: int
-    block: int
+    specification: Mapping[str, Any]
+    layout: Layout
+    states: bool  # whether the last states are stored
+    versions: Mapping[str, str]
+    commit: str | None
+    created: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """What JSON can hold of it, which is all."""
+        about = {"versions": self.versions, "commit": self.commit, "created": self.created}
+        asked = {"specification": self.specification, "states": self.states}
+        return {"format": FORMAT, **asked, **self.layout.to_json(), **about}
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> "Manifest":
+        """The manifest that `to_json` gave.
+
+        Raises:
+            KeyError: if something is missing.
+        """
+        names = ("specification", "states", "versions", "commit", "created")
+        return cls(layout=Layout.from_json(found), **{name: found[name] for name in names})
 
 
-def manifest(dimensions: list[Axis], groups: list[Group], seeds: list[int], rounds: int, every: int) -> Manifest:
-    """The manifest of a sweep that is about to begin; the shapes of its groups come later."""
+def layout(dimensions: list[Axis], groups: list[Group], seeds: list[int], rounds: int, every: int) -> Layout:
+    """The layout of a sweep that is about to begin; the shapes of its units come later."""
     names = [axis.name for axis in dimensions]
-    return {
-        "dimensions": {axis.name: axis.size for axis in dimensions},
-        "coordinates": {k: v for axis in dimensions for k, v in _coordinates(axis, dimensions, names).items()},
-        "every": every,
-        "rounds": [rounds],  # where each segment ends
-        "seeds": seeds,
-        "groups": [
-            {"program": g.label, "shape": None, "cells": {cell.name: cell.places for cell in g.cells}} for g in groups
-        ],
-    }
+    return Layout(
+        dimensions={axis.name: axis.size for axis in dimensions},
+        coordinates={k: v for axis in dimensions for k, v in _coordinates(axis, dimensions, names).items()},
+        every=every,
+        rounds=(rounds,),
+        seeds=tuple(seeds),
+        programs=tuple(Program(g.label, {cell.name: tuple(cell.places) for cell in g.cells}) for g in groups),
+    )
 
 
-def specification(known: Objects, dimensions: list[Axis], x0: Any, metrics: Any, *, every: int, paired: bool) -> Any:
+def specification(
+    known: Objects, dimensions: list[Axis], x0: Any, metrics: Any, groups: list[Group], *, every: int, paired: bool
+) -> dict[str, Any]:
     """All that decides what a sweep computes, but for how many seeds and rounds: those may grow."""
     return {
         **{f"{kind}s": describe(of_kind) for kind, of_kind in known.items()},
@@ -56,8 +79,17 @@ def specification(known: Objects, dimensions: list[Axis], x0: Any, metrics: Any,
         "metrics": {m.name: describe(m.metric) for m in metrics},
         "every": every,
         "paired": paired,
+        "broken_laws": _broken(groups),
         "x64": bool(jnp.result_type(float) == jnp.float64),
     }
+
+
+def _broken(groups: list[Group]) -> dict[str, list[str]]:
+    """The laws that do not hold, by algorithm and network."""
+    found: dict[str, set[str]] = {}
+    for cell in (cell for group in groups for cell in group.cells if cell.broken):
+        found.setdefault(f"{cell.labels['algorithm']} on {cell.labels['network']}", set()).update(cell.broken)
+    return {name: sorted(found[name]) for name in sorted(found)}
 
 
 def _position(axis: Axis, i: int) -> Any:
@@ -96,65 +128,36 @@ def _plain(values: list[Any]) -> list[Any]:
     return [[*map(str, row)] if isinstance(row, list) else str(row) for row in values]
 
 
-def seeds_of(facts: Manifest, unit: Unit) -> slice:
-    """The seeds of a unit, among the manifest's."""
-    size = facts["groups"][unit.group]["shape"][1]
-    return slice(unit.block * size, min((unit.block + 1) * size, len(facts["seeds"])))
-
-
-def cells_of(facts: Manifest, unit: Unit) -> slice:
-    """The cells of a unit, among its group's."""
-    size, total = facts["groups"][unit.group]["shape"][0], len(facts["groups"][unit.group]["cells"])
-    return slice(unit.chunk * size, min((unit.chunk + 1) * size, total))
-
-
-def stretch(facts: Manifest, segment: int) -> tuple[int, int]:
-    """The rounds of a segment: after which it begins, and where it ends."""
-    return (facts["rounds"][segment - 1] if segment else 0), facts["rounds"][segment]
-
-
-def records_of(facts: Manifest, segment: int) -> slice:
-    """The records of a segment, among all; round 0 belongs to the first."""
-    begin, end = stretch(facts, segment)
-    return slice(begin // facts["every"] + 1 if segment else 0, end // facts["every"] + 1)
-
-
-def units(facts: Manifest, group: int) -> list[Unit]:
-    """All units of a group, each after those it goes on from."""
-    cells, seeds = facts["groups"][group]["shape"]
-    chunks, blocks = -(-len(facts["groups"][group]["cells"]) // cells), -(-len(facts["seeds"]) // seeds)
-    segments = range(len(facts["rounds"]))
-    return [Unit(group, k, c, b) for k in segments for c in range(chunks) for b in range(blocks)]
-
-
-def assemble(facts: Manifest, found: Iterable[tuple[Unit, Arrays]]) -> xr.Dataset:
+def assemble(layout: Layout, found: Iterable[tuple[Unit, Arrays]]) -> xr.Dataset:
     """The dataset of what units computed. What is missing is NaN; `done` then says which runs are there whole."""
-    names, shape = tuple(facts["dimensions"]), tuple(facts["dimensions"].values())
-    records = np.arange(0, facts["rounds"][-1] + 1, facts["every"])
-    whole = (*shape, len(facts["seeds"]), len(records))
+    names, shape = tuple(layout.dimensions), tuple(layout.dimensions.values())
+    records = np.arange(0, layout.rounds[-1] + 1, layout.every)
+    whole = (*shape, len(layout.seeds), len(records))
     full: dict[str, np.ndarray] = {}
     done = np.zeros(whole[:-1], bool)
     for unit, arrays in found:
-        which, when = seeds_of(facts, unit), records_of(facts, unit.segment)
-        places = list(facts["groups"][unit.group]["cells"].values())[cells_of(facts, unit)]
+        which, when, size = layout.seeds_of(unit), layout.records(unit.stretch), layout.size(unit)
+        places = layout.programs[unit.group].places[layout.cells_of(unit)]
         for name, values in arrays.items():
+            node = values.shape[3:]
             dtype = values.dtype if np.issubdtype(values.dtype, np.inexact) else np.dtype(np.float64)
-            into = full.setdefault(name, np.full(whole, np.nan, dtype))
-            values = np.broadcast_to(values, (which.stop - which.start, len(places), when.stop - when.start))
+            into = full.setdefault(name, np.full((*whole, *node), np.nan, dtype))
+            values = np.broadcast_to(values, (size.seeds, size.cells, when.stop - when.start, *node))
             for c, where in enumerate(places):
                 for place in where:
                     into[(*place, which, when)] = values[:, c]
-        if unit.segment == len(facts["rounds"]) - 1:
+        if layout.last(unit):
             for place in (place for where in places for place in where):
                 done[(*place, which)] = True
     coordinates = {
-        name: (tuple(c["dims"]), _array(c["values"])) for name, c in facts["coordinates"].items() if c["values"]
+        name: (tuple(c["dims"]), _array(c["values"])) for name, c in layout.coordinates.items() if c["values"]
     }
-    coordinates |= {"seed": facts["seeds"], "round": records}
+    coordinates |= {"seed": list(layout.seeds), "round": records}
     coordinates |= {name: _drop_seed(names, full.pop(name)) for name in Cost._fields if name in full}
     if not done.all():
         coordinates["done"] = ((*names, "seed"), done)
-    return xr.Dataset({k: ((*names, "seed", "round"), v) for k, v in full.items()}, coordinates)
+    dims = (*names, "seed", "round", "node")
+    return xr.Dataset({k: (dims[: v.ndim], v) for k, v in full.items()}, coordinates)
 
 
 def _array(values: list[Any]) -> np.ndarray:
@@ -172,29 +175,35 @@ def _drop_seed(names: tuple[str, ...], values: np.ndarray) -> Any:
     return ((*names, "seed", "round"), values)
 
 
-def count(facts: Manifest, dataset: xr.Dataset) -> dict[str, int]:
+def count(layout: Layout, dataset: xr.Dataset) -> dict[str, int]:
     """How many runs there are to be, how many are there whole, and how many of those diverged."""
-    shape = (*facts["dimensions"].values(), dataset.sizes["seed"])
+    dims = (*layout.dimensions, "seed")
+    shape = tuple(dataset.sizes[dim] for dim in dims)
     done = dataset["done"].values if "done" in dataset.coords else np.ones(shape, bool)
-    wild = diverged(dataset, primary(dataset)).values & done if dataset.data_vars else np.zeros(shape, bool)
-    cells = [tuple(places[0]) for group in facts["groups"] for places in group["cells"].values()]
+    wild = np.zeros(shape, bool)
+    if dataset.data_vars:
+        judged = dataset[[primary(dataset)]]
+        judged = judged.mean("node", skipna=False) if "node" in judged.dims else judged
+        wild = diverged(judged, primary(dataset)).transpose(*dims).values & done
+    cells = [places[0] for program in layout.programs for places in program.places]
     done, wild = (np.stack([values[place] for place in cells]) for values in (done, wild))
     return {"runs": done.size, "runs_done": int(done.sum()), "diverged": int(wild.sum())}
 
 
-def attributes(facts: Manifest, dataset: xr.Dataset, seconds: tuple[float, float]) -> dict[str, Any]:
+def attributes(manifest: Manifest, dataset: xr.Dataset, seconds: tuple[float, float]) -> dict[str, Any]:
     """What is known of a sweep besides its numbers: texts and numbers alone."""
-    asked = facts["specification"]
+    asked, layout = manifest.specification, manifest.layout
     return {
         **{kind: ", ".join(asked[kind]) for kind in ("algorithms", "problems", "networks")},
-        "rounds": facts["rounds"][-1],
-        "every": facts["every"],
+        "rounds": layout.rounds[-1],
+        "every": layout.every,
         "paired": int(asked["paired"]),
-        "programs": len(facts["groups"]),
-        **count(facts, dataset),
+        "broken_laws": "; ".join(f"{name}: {', '.join(laws)}" for name, laws in asked["broken_laws"].items()),
+        "programs": len(layout.programs),
+        **count(layout, dataset),
         "compile_seconds": round(seconds[0], 4),
         "run_seconds": round(seconds[1], 4),
         "specification": json.dumps(asked),
-        "versions": json.dumps(facts["versions"]),
-        "commit": facts["commit"] or "",
+        "versions": json.dumps(manifest.versions),
+        "commit": manifest.commit or "",
     }

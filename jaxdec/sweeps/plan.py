@@ -9,14 +9,14 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
-from jaxdec import checks
 from jaxdec._module import cast
 from jaxdec.describe import brief, replace
-from jaxdec.loop import catalogue, prepare
+from jaxdec.loop import check, start
 from jaxdec.networks.stacking import alike
 from jaxdec.sweeps.axes import Axis, Objects, Target
+from jaxdec.sweeps.layout import Index
 
-Index = tuple[int, ...]
+__all__ = ["Cell", "Group", "cells", "groups"]
 
 
 class Cell(NamedTuple):
@@ -25,6 +25,8 @@ class Cell(NamedTuple):
     name: str  # the same wherever it stands in the lists that were given
     places: list[Index]  # along the axes; several where an axis does not concern its algorithm
     experiment: tuple[Any, Any, Any, Any]  # algorithm, problem, network and x0, ready to run
+    labels: dict[str, str]  # of its algorithm, problem and network
+    broken: frozenset[str]  # laws that its algorithm needs and its network does not have
 
 
 class Group(NamedTuple):
@@ -40,6 +42,11 @@ class Group(NamedTuple):
         return tuple(len(column) > 1 for column in self.columns)
 
     @property
+    def shares_memory(self) -> bool:
+        """Whether what the network remembers is the same for all cells: none of its leaves differs among them."""
+        return not any(jax.tree.leaves(jax.tree.unflatten(self.structure, self.batched)[2]))
+
+    @property
     def label(self) -> str:
         """What the group is called while it runs."""
         return type(self.cells[0].experiment[0]).__name__
@@ -49,9 +56,11 @@ class Group(NamedTuple):
         return [np.stack([column[i] for i in which]) if len(column) > 1 else column[0] for column in self.columns]
 
 
-def cells(known: Objects, dimensions: list[Axis], x0: Any, *, rounds: int, every: int) -> list[Cell]:
+def cells(
+    known: Objects, dimensions: list[Axis], x0: Any, *, rounds: int, every: int, strict: bool = True
+) -> list[Cell]:
     """Every configuration, checked: all errors of a sweep come before its first compilation."""
-    build = _Builder(known, x0, rounds, every)
+    build = _Builder(known, x0, rounds, every, strict)
     places: dict[Any, list[Index]] = {}
     for index in product(*(range(axis.size) for axis in dimensions)):
         labels = {kind: next(iter(of_kind)) for kind, of_kind in known.items()}
@@ -75,7 +84,8 @@ def cells(known: Objects, dimensions: list[Axis], x0: Any, *, rounds: int, every
         names[name] += 1
         if names[name] > 1:
             name += f" #{names[name]}"
-        found.append(Cell(name, where, build(key, dimensions)))
+        experiment, broken = build(key, dimensions)
+        found.append(Cell(name, where, experiment, {kind: label for kind, label, _ in key}, broken))
     return found
 
 
@@ -95,22 +105,20 @@ def _parts(of_kind: Any, dimensions: list[Axis]) -> list[str]:
 class _Builder:
     """Builds and checks experiments; a problem and a network that cells share are cast once, and stay shared."""
 
-    def __init__(self, known: Objects, x0: Any, rounds: int, every: int):
-        self.known, self.x0, self.horizon = known, x0, {"rounds": rounds, "every": every}
+    def __init__(self, known: Objects, x0: Any, rounds: int, every: int, strict: bool):
+        self.known, self.x0, self.asked = known, x0, {"rounds": rounds, "every": every, "strict": strict}
         self.objects: dict[Any, Any] = {}
-        self.prepared: dict[Any, Any] = {}
+        self.starts: dict[Any, Any] = {}
         self.casts: dict[Any, Any] = {}
 
-    def __call__(self, key: Any, dimensions: list[Axis]) -> tuple[Any, Any, Any, Any]:
+    def __call__(self, key: Any, dimensions: list[Axis]) -> tuple[tuple[Any, Any, Any, Any], frozenset[str]]:
         algorithm, problem, network = (self._object(of_kind, dimensions) for of_kind in key)
-        pair = key[1:]
-        if pair not in self.prepared:
-            *_, start = prepare(algorithm, problem, network, self.x0, **self.horizon)
-            dtype = jax.eval_shape(problem.init, jax.random.key(0)).dtype if start is None else start.dtype
-            self.prepared[pair] = start, dtype
-        start, dtype = self.prepared[pair]
-        checks.algorithm(algorithm, network, problem, among=catalogue())
-        return cast(algorithm, dtype), self._cast(key[1], problem, dtype), self._cast(key[2], network, dtype), start
+        broken = check(algorithm, problem, network, **self.asked)
+        if key[1] not in self.starts:
+            self.starts[key[1]] = start(problem, self.x0)
+        x0, dtype = self.starts[key[1]]
+        ready = cast(algorithm, dtype), self._cast(key[1], problem, dtype), self._cast(key[2], network, dtype), x0
+        return ready, broken
 
     def _object(self, of_kind: Any, dimensions: list[Axis]) -> Any:
         if of_kind not in self.objects:

@@ -9,7 +9,9 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.text import Text
 
 from jaxdec.results.statistics import larger_is_better
-from jaxdec.sweeps.manifest import Arrays
+from jaxdec.storage.files import Arrays
+
+__all__ = ["Display"]
 
 
 class _Bar(Progress):
@@ -65,10 +67,16 @@ class Display:
         self.bar.update(self.task, chunk=f"{number}/{total}")
         self._refresh()
 
-    def advance(self, names: list[str], rounds: int, arrays: Arrays, metric: str, seconds: tuple[float, float]) -> None:
-        """A chunk is there: cells of these names, by so many rounds, and what compiling and running it took."""
+    def rounds_done(self, count: int) -> None:
+        """So many rounds, of all runs together, are there."""
+        self.bar.update(self.task, advance=count)
+        self._refresh()
+
+    def done(self, names: list[str], arrays: Arrays, metric: str, seconds: tuple[float, float]) -> None:
+        """A chunk is there: cells of these names, and what compiling and running it took."""
         self.compiling, self.running = self.compiling + seconds[0], self.running + seconds[1]
         self.metric, values = metric, arrays[metric]
+        values = values.mean(axis=3) if values.ndim > 3 else values  # of each node
         self.sign = sign = -1 if larger_is_better(metric) else 1
         first, last = sign * values[..., 0], sign * values[..., -1]
         self.diverged += int((~np.isfinite(last) | (last > first)).sum())
@@ -76,7 +84,6 @@ class Display:
         mean = np.where(np.isfinite(mean), mean, np.inf)
         if mean.min() < self.best[0]:
             self.best = float(mean.min()), names[int(mean.argmin())]
-        self.bar.update(self.task, advance=values.shape[0] * values.shape[1] * rounds)
         self._refresh()
 
     def _refresh(self) -> None:

@@ -1,141 +1,164 @@
 """A sweep under way: which units are run, in what order, and where their results are kept."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from jaxdec.loop import Trace, total_cost
-from jaxdec.sweeps import devices, manifest
-from jaxdec.sweeps.execute import Engine, Horizon, Shape
-from jaxdec.sweeps.manifest import Arrays, Unit
+from jaxdec.loop import Carry, joined, total_cost
+from jaxdec.storage.files import Arrays, pack, unpack
+from jaxdec.storage.segments import SoFar, advance
+from jaxdec.storage.segments import length as segment_length
+from jaxdec.sweeps import devices
+from jaxdec.sweeps.execute import Engine, Horizon
+from jaxdec.sweeps.layout import Layout, Shape, Unit
+from jaxdec.sweeps.manifest import Manifest
 from jaxdec.sweeps.plan import Group
 from jaxdec.sweeps.progress import Display
 from jaxdec.sweeps.store import Store
 from jaxdec.types import Cost
 
+__all__ = ["Kept", "Session", "shared"]
+
 
 class Session:
-    """A sweep under way: its units one after the other, into memory or into a store."""
+    """A sweep under way: its units one after the other, into memory or into a store.
 
-    def __init__(self, groups: list[Group], facts: Any, mesh: Any, metrics: Any, paired: bool, store: Any):
+    A unit that is stored is run in at most ten segments of equal length, whose program is compiled once; that of the
+    first is made of a start and of rounds. Where a unit takes long, what it has is kept after a segment, so that a kill
+    loses that much and no more; where it does not, no file is written that its results do not need. Without a store a
+    unit is one segment.
+    """
+
+    def __init__(self, groups: list[Group], asked: Manifest, mesh: Any, metrics: Any, paired: bool, store: Any):
         self.groups, self.mesh, self.metrics, self.paired = groups, mesh, metrics, paired
         self.memory: dict[Unit, Arrays] = {}
         self.seconds = (0.0, 0.0)
         self.store: Any = None  # in process 0, where there is one
         self.stored = store is not None
+        self.manifest = asked
 
         def opened() -> Any:
-            self.store = Store(Path(store), facts)
-            return self.store.extend(facts)
+            self.store = Store(Path(store), asked)
+            return self.store.extend(asked).to_json()
 
-        self.facts = devices.agree(opened) if self.stored else facts
+        if self.stored:
+            self.manifest = Manifest.from_json(devices.agree(opened))
+
+    @property
+    def layout(self) -> Layout:
+        """The layout of what was asked for."""
+        return self.manifest.layout
 
     def run(self, progress: bool | None, limit: int | None, chunk: int | None) -> None:
         """Run what is to be run."""
-        runs = sum(len(group.cells) for group in self.groups) * len(self.facts["seeds"])
+        runs = sum(len(group.cells) for group in self.groups) * len(self.layout.seeds)
         show = progress if jax.process_index() == 0 else False
-        with Display(show, runs, len(self.groups), self.facts["rounds"][-1]) as display:
+        with Display(show, runs, len(self.groups), self.layout.rounds[-1]) as display:
             for g, group in enumerate(self.groups):
-                engine = Engine(group, self.facts["seeds"], self.paired, self.mesh)
-                self._shape(g, engine, limit, chunk)
-                every = manifest.units(self.facts, g)
+                engine = Engine(group, self.layout.seeds, self.paired, self.mesh)
+                self._fit(g, engine, limit, chunk)
+                every = self.layout.units(g)
                 todo = [Unit(*u) for u in devices.agree(lambda g=g: self.store.todo(g))] if self.stored else every
-                there = sum(
-                    self._runs(u) for u in every if u.segment == len(self.facts["rounds"]) - 1 and u not in todo
-                )
-                display.program(g + 1, group.label, there)
+                there = (np.prod(self.layout.size(u)) for u in every if self.layout.last(u) and u not in todo)
+                display.program(g + 1, group.label, int(sum(there)))
                 for k, unit in enumerate(todo):
                     display.chunk(k + 1, len(todo))
                     self._unit(unit, engine, display)
 
-    def _runs(self, unit: Unit) -> int:
-        cells, seeds = manifest.cells_of(self.facts, unit), manifest.seeds_of(self.facts, unit)
-        return (cells.stop - cells.start) * (seeds.stop - seeds.start)
+    def _horizon(self, rounds: int, whole: bool) -> Horizon:
+        """Of a segment, which may be the whole of a unit and then needs no state for a next one."""
+        states = self.manifest.states or not whole
+        return Horizon(rounds, self.layout.every, self.metrics, self.paired, states)
 
-    def _horizon(self, segment: int) -> Horizon:
-        begin, end = manifest.stretch(self.facts, segment)
-        return Horizon(end - begin, self.facts["every"], self.metrics, self.paired, self.facts["states"])
+    def _length(self, rounds: int) -> int:
+        return segment_length(rounds, self.layout.every) if self.stored else rounds
 
-    def _shape(self, g: int, engine: Engine, limit: int | None, chunk: int | None) -> None:
+    def _fit(self, g: int, engine: Engine, limit: int | None, chunk: int | None) -> None:
         """The shape of a group's units, kept where there is a store, and how much of one to run at once."""
-        known = self.facts["groups"][g]
-        if known["shape"] is None or chunk or limit:
+        known = self.layout.programs[g]
+        shape, at_once = known.shape, known.at_once
+        if shape is None or at_once is None or chunk or limit:
             allowed = limit or devices.agree(lambda: devices.free(self.mesh))
-            fit = engine.fit(self._horizon(0), chunk=chunk, limit=allowed, strict=limit is not None)
-            shape = known["shape"] or list(fit)
-            known |= {
-                "shape": shape,
-                "at_once": [min(a, b) for a, b in zip(fit, known.get("at_once", shape), strict=True)],
-            }
-        engine.shape = Shape(*known["at_once"])
-        self._keep_shape(g)
+            rounds = self.layout.rounds[0]
+            resumed = self._length(rounds) < rounds
+            horizon = self._horizon(self._length(rounds), whole=not resumed)
+            fit = engine.fit(horizon, chunk=chunk, limit=allowed, strict=limit is not None, resumed=resumed)
+            shape = shape or fit
+            at_once = Shape(*map(min, fit, at_once or shape))
+        engine.shape = at_once
+        self._shaped(g, shape, at_once)
 
-    def _keep_shape(self, g: int) -> None:
-        known = self.facts["groups"][g]
+    def _shaped(self, g: int, shape: Shape, at_once: Shape) -> None:
+        self.manifest = replace(self.manifest, layout=self.layout.with_shape(g, shape, at_once))
         if self.stored:
-            devices.agree(lambda: self.store.shaped(g, known["shape"], known["at_once"]))
+            devices.agree(lambda: self.store.shaped(g, shape, at_once))
 
     def _unit(self, unit: Unit, engine: Engine, display: Display) -> None:
         """Run a unit, from the start or from the states of the one before, and keep what it gives."""
-        cells, seeds = manifest.cells_of(self.facts, unit), manifest.seeds_of(self.facts, unit)
-        before = unit._replace(segment=unit.segment - 1)
-        since = (manifest.stretch(self.facts, unit.segment)[0], self._state(before, engine)) if unit.segment else None
-        trace = engine.block(
-            range(cells.start, cells.stop), self.facts["seeds"][seeds], self._horizon(unit.segment), since
-        )
-        if list(engine.shape) != self.facts["groups"][unit.group]["at_once"]:
-            self.facts["groups"][unit.group]["at_once"] = list(engine.shape)
-            self._keep_shape(unit.group)
-        metrics: Arrays = dict(trace.metrics)  # type: ignore[arg-type]
+        layout, size = self.layout, self.layout.size(unit)
+        which, seeds = layout.cells_of(unit), layout.seeds[layout.seeds_of(unit)]
+        cells, (begin, end) = range(which.start, which.stop), layout.stretch(unit.stretch)
+        length, d = self._length(end - begin), self.groups[unit.group].cells[0].experiment[1].d
+        display_rounds = lambda rounds: display.rounds_done(size.cells * size.seeds * rounds)
+        before = self._before(unit, engine) if unit.stretch else None
+
+        def piece(t: int, more: int, so_far: SoFar | None) -> tuple[dict[str, Any], list[Any]]:
+            carry, past = before or (None, None)
+            past: dict[str, Any] | None
+            if so_far is not None:
+                carry = engine.carry(so_far.state, size, f"partial/{unit}")
+                spent = {name: so_far.records[name] for name in Cost._fields}
+                past = spent if past is None else _ends(past, spent)
+            horizon = self._horizon(more, whole=more == end - begin)
+            if carry is None and more < end:
+                start = engine.block(cells, seeds, horizon._replace(rounds=0))
+                trace = joined(start, engine.block(cells, seeds, horizon, (0, start.carry)), axis=2)
+            else:
+                trace = engine.block(cells, seeds, horizon, None if carry is None else (t, carry))
+            display_rounds(more)
+            spent = total_cost(
+                trace, more, layout.every, d, (t, Cost._make(past[name] for name in Cost._fields)) if past else None
+            )
+            return {**trace.metrics, **spent._asdict()}, jax.tree.leaves(trace.carry)
+
+        kept = None
+        if length < end - begin:
+            kept = Kept(self.store and self.store.partial(unit, self._about(unit)), end)
+            if (there := kept.last()) is not None:
+                display_rounds(there.t - begin)
+        done = advance(piece, kept, begin=begin, end=end, length=length)
+        program = layout.programs[unit.group]
+        if engine.shape != program.at_once:
+            self._shaped(unit.group, program.shape or engine.shape, engine.shape)
         seconds = engine.seconds()
         self.seconds = self.seconds[0] + seconds[0], self.seconds[1] + seconds[1]
-
-        def store() -> None:
-            past = self._past(unit) if unit.segment else None
-            arrays = metrics | self._spent(unit, trace, past)
-            state = jax.tree.leaves(trace.carry) if self.facts["states"] else None
-            self.store.write(unit, arrays, state, seconds)
-
         if self.stored:
-            devices.agree(store)
+            state = done.state if self.manifest.states else None
+            devices.agree(lambda: self.store.write(unit, done.records, state, seconds))
         else:
-            self.memory[unit] = metrics | self._spent(unit, trace, None)
-        if metrics:
-            metric = "loss" if "loss" in metrics else next(iter(metrics))
-            names = [cell.name for cell in self.groups[unit.group].cells[cells]]
-            begin, end = manifest.stretch(self.facts, unit.segment)
-            display.advance(names, end - begin, metrics, metric, seconds)
+            self.memory[unit] = done.records
+        if metrics := [name for name in done.records if name not in Cost._fields]:
+            metric = "loss" if "loss" in metrics else metrics[0]
+            names = [cell.name for cell in self.groups[unit.group].cells[which]]
+            display.done(names, done.records, metric, seconds)
 
-    def _state(self, unit: Unit, engine: Engine) -> Any:
-        """The last states of a unit, leaves (seeds, cells, ...)."""
-        data = devices.share(lambda: self.store.state(unit))
-        cells, seeds = manifest.cells_of(self.facts, unit), manifest.seeds_of(self.facts, unit)
-        leaves, structure = jax.tree.flatten(engine.states(self._horizon(0)))
-        found, offset = [], 0
-        for leaf in leaves:
-            shape = (seeds.stop - seeds.start, cells.stop - cells.start, *leaf.shape)
-            size = int(np.prod(shape)) * leaf.dtype.itemsize
-            found.append(np.frombuffer(data[offset : offset + size], leaf.dtype).reshape(shape))
-            offset += size
-        return jax.tree.unflatten(structure, found)
+    def _about(self, unit: Unit) -> Any:
+        """Which runs a unit consists of."""
+        layout = self.layout
+        names = list(layout.programs[unit.group].cells)[layout.cells_of(unit)]
+        seeds, rounds = layout.seeds[layout.seeds_of(unit)], layout.stretch(unit.stretch)
+        return {"cells": names, "seeds": list(seeds), "rounds": list(rounds)}
 
-    def _past(self, unit: Unit) -> Cost:
-        """What had been spent at round 0, and when the unit before ended."""
-        first, last = (self.store.arrays(unit._replace(segment=k)) for k in (0, unit.segment - 1))
-        return Cost._make(np.concatenate([first[k][..., :1], last[k][..., -1:]], axis=-1) for k in Cost._fields)
-
-    def _spent(self, unit: Unit, trace: Trace, past: Cost | None) -> Arrays:
-        begin, end = manifest.stretch(self.facts, unit.segment)
-        d = self.groups[unit.group].cells[0].experiment[1].d
-        since = None if past is None else (begin, past)
-        spent = total_cost(trace, end - begin, self.facts["every"], d, since)._asdict()
-        if clash := set(spent) & set(trace.metrics):
-            raise ValueError(
-                f"a metric cannot be called {', '.join(clash)}, which is what was spent; name it otherwise"
-            )
-        return spent
+    def _before(self, unit: Unit, engine: Engine) -> tuple[Carry, dict[str, Any]]:
+        """What a unit goes on from: its runs' carry, and what had been spent at round 0 and until then."""
+        first, before = unit._replace(stretch=0), unit._replace(stretch=unit.stretch - 1)
+        leaves = shared(lambda: self.store.state(before))
+        past = shared(lambda: _ends(self.store.of(first), self.store.of(before)))
+        return engine.carry(list(leaves.values()), self.layout.size(unit), f"states/{before}"), past
 
     def found(self) -> list[tuple[Unit, Arrays]]:
         """All units with their arrays, in every process."""
@@ -143,17 +166,46 @@ class Session:
             return list(self.memory.items())
         if jax.process_count() == 1:
             return list(self.store.read())
-        there = list(self.store.read()) if self.store is not None else []
-        heads = devices.agree(lambda: [[u, {k: [a.dtype.name, a.shape] for k, a in of.items()}] for u, of in there])
-        data = devices.share(
-            lambda: b"".join(np.ascontiguousarray(a).tobytes() for _, of in there for a in of.values())
-        )
-        found, offset = [], 0
-        for unit, arrays in heads:
-            of = {}
-            for name, (dtype, shape) in arrays.items():
-                size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-                of[name] = np.frombuffer(data[offset : offset + size], dtype).reshape(shape)
-                offset += size
-            found.append((Unit(*unit), of))
-        return found
+        name = lambda unit: ".".join(map(str, unit))
+        flat = lambda: {f"{name(u)}/{k}": a for u, arrays in self.store.read() for k, a in arrays.items()}
+        found: dict[Unit, Arrays] = {}
+        for key, array in shared(flat).items():
+            place, _, variable = key.partition("/")
+            found.setdefault(Unit(*map(int, place.split("."))), {})[variable] = array
+        return list(found.items())
+
+
+class Kept:
+    """Where the segments of a unit are kept: process 0 does, and all get what it read."""
+
+    def __init__(self, partial: Any, end: int):
+        self.partial, self.end = partial, end
+
+    def last(self) -> SoFar | None:
+        def read() -> Arrays:
+            found = self.partial.last()
+            if found is None:
+                return {}
+            state = {f"state/{k}": leaf for k, leaf in enumerate(found.state)}
+            return {"t": np.asarray(found.t), **state, **{f"records/{k}": a for k, a in found.records.items()}}
+
+        found = shared(read)
+        of = lambda kind: {k.partition("/")[2]: a for k, a in found.items() if k.startswith(kind)}
+        return SoFar(int(found["t"]), of("records/"), list(of("state/").values())) if found else None
+
+    def due(self, t: int) -> bool:
+        """Where a unit is whole it is stored as such."""
+        return t < self.end and devices.agree(lambda: self.partial.due())
+
+    def add(self, begin: int, new: SoFar) -> None:
+        devices.agree(lambda: self.partial.add(begin, new))
+
+
+def _ends(first: Arrays, last: Arrays) -> dict[str, Any]:
+    """What had been spent at the first record of the one, and at the last of the other."""
+    return {name: np.concatenate([first[name][..., :1], last[name][..., -1:]], -1) for name in Cost._fields}
+
+
+def shared(produce: Callable[[], Arrays]) -> Arrays:
+    """The arrays that process 0 produces, in every process."""
+    return produce() if jax.process_count() == 1 else unpack(devices.share(lambda: pack(produce())))

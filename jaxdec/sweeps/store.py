@@ -1,37 +1,46 @@
-"""A sweep on disk: written unit by unit, so that a kill loses at most the one in flight, and read without trust.
+"""A sweep on disk: written unit by unit, so that a kill harms nothing that is there, and read without trust.
 
 ::
 
     DIR/manifest.json            what was asked (specification), its dimensions and units, versions and commit
-    DIR/data.zarr/G/K/NAME       one Zarr array for each program G, stretch of rounds K and metric: (seed, cell, round)
+    DIR/data.zarr/G/K/NAME       one Zarr array for each program G, stretch K and metric: (seed, cell, round[, node])
     DIR/done/G.K.C.B.json        a unit that is there whole: the sizes and digests of its files, and what it took
-    DIR/states/G.K.C.B           the last states of its runs, raw, from which more rounds go on
+    DIR/states/G.K.C.B           what its runs carry from round to round, raw, from which more rounds go on
+    DIR/partial/G.K.C.B/         the segments of a unit under way, see `jaxdec.storage.segments`; gone when it is whole
 
 `data.zarr` is Zarr version 3, uncompressed, with one chunk per unit, which any reader of Zarr opens; what is not there
 yet reads as NaN. A file appears under its name when it is whole and on disk, and a unit counts once its `done` file is
 there. Reading takes JSON and raw numbers of known dtypes, checked against their digests: nothing is unpickled or run.
 
 The states cost n d numbers for each vector that an algorithm keeps, per run, until more rounds have replaced them:
-2000 runs of two vectors of 16 nodes and 650 parameters take 170 MB in float32.
+2000 runs of two vectors of 16 nodes and 650 parameters take 170 MB in float32. What a network remembers is stored once
+for each seed, unless it is swept.
 """
 
 import datetime
-import hashlib
-import json
 import os
+import shutil
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from jaxdec.checks import NUMBERS
 from jaxdec.describe import differences
-from jaxdec.sweeps import manifest
-from jaxdec.sweeps.files import NUMBERS, array_metadata, read_json, readable, write
-from jaxdec.sweeps.manifest import Arrays, Manifest, Unit
+from jaxdec.storage.entries import Entries
+from jaxdec.storage.files import Arrays, pack, read_json, readable, unpack, write
+from jaxdec.storage.segments import Segments, SoFar
+from jaxdec.sweeps.arrays import Chunk, Durable, write_chunk
+from jaxdec.sweeps.layout import Layout, Shape, Unit
+from jaxdec.sweeps.manifest import FORMAT, Manifest, assemble, attributes
 
-FORMAT = "jaxdec sweep, version 1"
+__all__ = ["PATIENCE", "Partial", "Store", "load"]
+
+PATIENCE = 20.0  # seconds that a unit runs before what it has is kept
 
 
 def load(path: str | os.PathLike[str]) -> xr.Dataset:
@@ -52,91 +61,83 @@ def load(path: str | os.PathLike[str]) -> xr.Dataset:
     True
     """
     store = Store(Path(path))
-    dataset = manifest.assemble(store.facts, store.read())
-    return dataset.assign_attrs(manifest.attributes(store.facts, dataset, store.seconds()))
+    dataset = assemble(store.layout, store.read())
+    return dataset.assign_attrs(attributes(store.manifest, dataset, store.seconds()))
 
 
 class Store:
     """A directory with a stored sweep."""
 
-    def __init__(self, path: Path, facts: Manifest | None = None):
-        """Open what is there; with `facts`, the manifest of a sweep about to begin, begin it if nothing is."""
-        self.path = path
+    def __init__(self, path: Path, asked: Manifest | None = None):
+        """Open what is there; with the manifest of a sweep about to begin, begin it if nothing is."""
+        self.path, self.entries = path, Entries(path, "the unit")
+        self.arrays = Durable(self.entries, "data.zarr")
         if not (path / "manifest.json").exists():
-            if facts is None:
+            if asked is None:
                 raise ValueError(f"{path} holds no sweep: there is no manifest.json")
             if path.exists() and (not path.is_dir() or any(path.iterdir())):
                 raise ValueError(f"{path} is not empty and holds no sweep; give a directory of its own to the store")
-            self.facts: Manifest = {
-                "format": FORMAT,
-                **facts,
-                "created": datetime.datetime.now().isoformat("T", "seconds"),
-            }
-            self.save()
-        self.facts = _manifest(path / "manifest.json")
-        for left_over in path.rglob(".*.tmp") if facts is not None else ():
-            left_over.unlink()  # by a process that was killed while it wrote
+            self._save(replace(asked, created=datetime.datetime.now().isoformat("T", "seconds")))
+        self.manifest = _manifest(path / "manifest.json")
+        if asked is not None:
+            self.entries.clean()
+            for mark in (path / "done").glob("*.json"):  # of units that are whole, where a process was killed just then
+                shutil.rmtree(path / "partial" / mark.stem, ignore_errors=True)
 
-    def save(self) -> None:
-        """Write the manifest."""
-        write(self.path / "manifest.json", readable(self.facts).encode())
+    @property
+    def layout(self) -> Layout:
+        """The layout of what is stored."""
+        return self.manifest.layout
 
-    def extend(self, facts: Manifest) -> Manifest:
+    def _save(self, manifest: Manifest) -> None:
+        write(self.path / "manifest.json", readable(manifest.to_json()).encode())
+        self.manifest = manifest
+
+    def extend(self, asked: Manifest) -> Manifest:
         """Make room for more seeds and rounds, and return the manifest of the sweep that is asked for, as it is stored.
 
         Raises:
             ValueError: if what is asked for is another sweep, or less than what is stored; nothing is changed.
         """
-        there = self.facts
-        lines = differences(there["specification"], facts["specification"])
+        there, new = self.layout, asked.layout
+        lines = differences(self.manifest.specification, asked.specification)
         if lines:
             shown = "".join(f"\n  {line}" for line in lines[:8]) + (
                 f"\n  and {len(lines) - 8} more" if lines[8:] else ""
             )
             raise ValueError(f"{self.path} holds another sweep; give a directory of its own to this one:{shown}")
-        less = [f"seed {seed}" for seed in there["seeds"] if seed not in facts["seeds"]]
-        less += [f"rounds up to {there['rounds'][-1]}"] if facts["rounds"][-1] < there["rounds"][-1] else []
+        less = [f"seed {seed}" for seed in there.seeds if seed not in new.seeds]
+        less += [f"rounds up to {there.rounds[-1]}"] if new.rounds[-1] < there.rounds[-1] else []
         if less:
             raise ValueError(
                 f"{self.path} holds more than this sweep asks for: {', '.join(less)}. Ask for at least as much, or "
                 "read what is there with jaxdec.load"
             )
-        cells = lambda of: [(g["program"], sorted(g["cells"])) for g in of["groups"]]
-        if cells(there) != cells(facts):
+        cells = lambda of: [(p.label, sorted(p.cells)) for p in of.programs]
+        if cells(there) != cells(new):
             raise ValueError(f"{self.path} was begun by a version of jaxdec that groups cells otherwise; use a new one")
-        rounds, last = facts["rounds"][-1], there["rounds"][-1]
-        if rounds > last and not there["states"]:
+        if new.rounds[-1] > there.rounds[-1] and not self.manifest.states:
             raise ValueError(
-                f"{self.path} was stored with states=False, so that its runs cannot go on from round {last}; give a "
-                "directory of its own to the longer sweep"
+                f"{self.path} was stored with states=False, so that its runs cannot go on from round "
+                f"{there.rounds[-1]}; give a directory of its own to the longer sweep"
             )
-        seeds = there["seeds"] + [seed for seed in facts["seeds"] if seed not in there["seeds"]]
-        if seeds != there["seeds"] or rounds > last:
-            self.facts = {**there, "seeds": seeds, "rounds": there["rounds"] + [rounds] * (rounds > last)}
-            self.save()
-        groups = [
-            group | {k: stored[k] for k in ("shape", "at_once") if k in stored}
-            for group, stored in zip(facts["groups"], there["groups"], strict=True)
-        ]
-        return {**self.facts, **{k: facts[k] for k in ("dimensions", "coordinates")}, "groups": groups}
+        if (extended := there.extended(new)) != there:
+            self._save(replace(self.manifest, layout=extended))
+        return replace(self.manifest, layout=extended.arranged(new))
 
-    def shaped(self, group: int, shape: list[int], at_once: list[int]) -> None:
+    def shaped(self, group: int, shape: Shape, at_once: Shape) -> None:
         """Keep in which units a group is run, and how much of one at once."""
-        self.facts["groups"][group] |= {"shape": shape, "at_once": at_once}
-        self.save()
+        if (shaped := self.layout.with_shape(group, shape, at_once)) != self.layout:
+            self._save(replace(self.manifest, layout=shaped))
 
     def todo(self, group: int) -> list[Unit]:
         """The units of a group that are still to be run, in order; what they go on from comes before them."""
-        every = manifest.units(self.facts, group)
+        every = self.layout.units(group)
         marks = {unit: self.done(unit) for unit in every}
         todo = {unit for unit, mark in marks.items() if mark is None}
         for unit in reversed(every):
-            before = unit._replace(segment=unit.segment - 1)
-            if (
-                unit in todo
-                and unit.segment
-                and f"states/{_name(before)}" not in (marks[before] or {"files": ()})["files"]
-            ):
+            before = unit._replace(stretch=unit.stretch - 1)
+            if unit in todo and unit.stretch and _state(before) not in (marks[before] or {"files": ()})["files"]:
                 todo.add(before)
         return [unit for unit in every if unit in todo]
 
@@ -146,30 +147,8 @@ class Store:
         Raises:
             ValueError: if one of its files is missing or damaged.
         """
-        found = self._record(unit)
-        seeds = manifest.seeds_of(self.facts, unit)
-        return found if found is not None and found["seeds"] >= seeds.stop - seeds.start else None
-
-    def _record(self, unit: Unit) -> dict[str, Any] | None:
-        path = self._marker(unit)
-        if not path.exists():
-            return None
-        found = read_json(path)
-        if not isinstance(found.get("files"), dict) or not isinstance(found.get("seeds"), int):
-            raise ValueError(f"{path} is damaged; delete it, and the unit is run again")
-        for name, (size, _) in found["files"].items():
-            file = self._inside(name)
-            actual = file.stat().st_size if file.exists() else None
-            if actual != size:
-                what = "missing" if actual is None else f"truncated: {actual} bytes of {size}"
-                raise ValueError(f"{file} is {what}; delete {path}, and the unit is run again. The others are whole")
-        return found
-
-    def _mark(self, unit: Unit) -> dict[str, Any]:
-        found = self._record(unit)
-        if found is None:
-            raise ValueError(f"{self._marker(unit)} is gone; call again to run the unit again")
-        return found
+        found = self.entries.found(_name(unit))
+        return found if found is not None and found["seeds"] >= self.layout.size(unit).seeds else None
 
     def write(self, unit: Unit, arrays: Arrays, state: list[np.ndarray] | None, seconds: tuple[float, float]) -> None:
         """Store a unit: its files, then its mark.
@@ -178,70 +157,49 @@ class Store:
             OSError: if the disk is full or does not let itself be written; nothing that was stored is harmed.
         """
         files = {}
-        folder = f"data.zarr/{unit.group}/{unit.segment}"
         for name, values in arrays.items():
-            files |= self._chunk(f"{folder}/{name}", unit, values)
+            files |= self._chunk(unit, name, values)
         if state is not None:
-            files |= self._put(f"states/{_name(unit)}", b"".join(np.ascontiguousarray(a).tobytes() for a in state))
-        seeds = manifest.seeds_of(self.facts, unit)
-        mark = {"seeds": seeds.stop - seeds.start, "compile": seconds[0], "run": seconds[1], "files": files}
-        write(self._marker(unit), json.dumps(mark).encode())
-        if unit.segment and state is not None:  # the states before are no longer needed
-            self._forget(unit._replace(segment=unit.segment - 1))
+            files |= self.entries.put(_state(unit), pack({str(k): leaf for k, leaf in enumerate(state)}))
+        facts = {"seeds": self.layout.size(unit).seeds, "compile": seconds[0], "run": seconds[1]}
+        self.entries.close(_name(unit), files, **facts)
+        if unit.stretch and state is not None:  # the states before are no longer needed
+            before = unit._replace(stretch=unit.stretch - 1)
+            self.entries.drop(_name(before), _state(before))
+        shutil.rmtree(self.path / "partial" / _name(unit), ignore_errors=True)
 
-    def _forget(self, unit: Unit) -> None:
-        name, path = f"states/{_name(unit)}", self._marker(unit)
-        mark = read_json(path)
-        mark["files"].pop(name, None)
-        write(path, json.dumps(mark).encode())
-        (self.path / name).unlink(missing_ok=True)
-
-    def _chunk(self, name: str, unit: Unit, values: np.ndarray) -> dict[str, Any]:
-        """Write one chunk of a Zarr array, padded to its shape, and the array's metadata and those above it."""
-        if Path(name).parent != Path(f"data.zarr/{unit.group}/{unit.segment}") or Path(name).name.startswith("."):
-            raise ValueError(f"a metric that is stored is named as a file can be; got {name.split('/', 3)[-1]!r}")
-        cells, seeds = self.facts["groups"][unit.group]["shape"]
-        when = manifest.records_of(self.facts, unit.segment)
+    def _chunk(self, unit: Unit, name: str, values: np.ndarray) -> dict[str, Any]:
+        """Write what a unit has of one Zarr array."""
+        program, when = self.layout.programs[unit.group], self.layout.records(unit.stretch)
+        records, node = when.stop - when.start, values.shape[3:]
         if values.ndim == 1:
-            shape = chunk = (len(values),)
-            key, dims = "c/0", ["round"]
+            chunk = Chunk((records,), (records,), (0,), ("round",))
         else:
-            total = len(self.facts["groups"][unit.group]["cells"])
-            shape, chunk = (len(self.facts["seeds"]), total, when.stop - when.start), (seeds, cells, values.shape[-1])
-            key, dims = f"c/{unit.block}/{unit.chunk}/0", ["seed", "cell", "round"]
-            values = np.pad(values, [(0, full - size) for full, size in zip(chunk, values.shape, strict=True)])
-        *above, _ = Path(name).parents
-        for folder in above:
-            self._metadata(str(folder), {"zarr_format": 3, "node_type": "group", "attributes": {}})
-        self._metadata(name, array_metadata(shape, chunk, values.dtype, dims))
-        return self._put(f"{name}/{key}", np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes())
-
-    def _metadata(self, name: str, content: dict[str, Any]) -> None:
-        path, data = self.path / name / "zarr.json", json.dumps(content, indent=1).encode()
-        if not path.exists() or path.read_bytes() != data:
-            write(path, data)
-
-    def _put(self, name: str, data: bytes) -> dict[str, Any]:
-        write(self.path / name, data)
-        return {name: [len(data), hashlib.sha256(data).hexdigest()]}
+            size = program.shape or self.layout.size(unit)
+            chunk = Chunk(
+                (len(self.layout.seeds), len(program.cells), records, *node),
+                (size.seeds, size.cells, records, *node),
+                (unit.block, unit.chunk, 0, *(0 for _ in node)),
+                ("seed", "cell", "round", "node")[: values.ndim],
+            )
+        return write_chunk(self.arrays, f"{unit.group}/{unit.stretch}/{name}", values, chunk)
 
     def read(self) -> Iterator[tuple[Unit, Arrays]]:
         """The units that are there, with their arrays."""
-        for g, group in enumerate(self.facts["groups"]):
-            for unit in manifest.units(self.facts, g) if group["shape"] else []:
-                found = self._record(unit)
-                if found is not None and found["seeds"] >= (w := manifest.seeds_of(self.facts, unit)).stop - w.start:
-                    yield unit, self.arrays(unit)
+        for g, program in enumerate(self.layout.programs):
+            for unit in self.layout.units(g) if program.shape else []:
+                if self.done(unit) is not None:
+                    yield unit, self.of(unit)
 
-    def arrays(self, unit: Unit) -> Arrays:
+    def of(self, unit: Unit) -> Arrays:
         """The arrays of a unit by name."""
-        mark = self._mark(unit)
-        folder = f"data.zarr/{unit.group}/{unit.segment}/"
+        mark = self.entries.found(_name(unit))
+        folder = f"data.zarr/{unit.group}/{unit.stretch}/"
         found = {}
-        for name in mark["files"]:
+        for name in mark["files"] if mark else ():
             if name.startswith(folder):
                 path = self.path / folder / (variable := name.removeprefix(folder).partition("/")[0])
-                found[variable] = self._values(path / "zarr.json", unit, self._bytes(name, unit, mark))
+                found[variable] = self._values(path / "zarr.json", unit, self.entries.bytes(_name(unit), name, mark))
         return found
 
     def _values(self, metadata: Path, unit: Unit, data: bytes) -> np.ndarray:
@@ -255,39 +213,55 @@ class Store:
         array = array.reshape(shape)
         if array.ndim == 1:
             return array
-        seeds, cells = manifest.seeds_of(self.facts, unit), manifest.cells_of(self.facts, unit)
-        return array[: seeds.stop - seeds.start, : cells.stop - cells.start]
+        size = self.layout.size(unit)
+        return array[: size.seeds, : size.cells]
 
-    def state(self, unit: Unit) -> bytes:
-        """The last states of a unit, as `write` got them."""
-        return self._bytes(f"states/{_name(unit)}", unit, self._mark(unit))
+    def state(self, unit: Unit) -> Arrays:
+        """What the runs of a unit carry, as `write` got it."""
+        return unpack(self.entries.bytes(_name(unit), _state(unit)))
 
-    def _bytes(self, name: str, unit: Unit, mark: dict[str, Any]) -> bytes:
-        data = self._inside(name).read_bytes()
-        if hashlib.sha256(data).hexdigest() != mark["files"][name][1]:
-            raise ValueError(
-                f"{self.path / name} is damaged: its digest is not that of when it was written; delete "
-                f"{self._marker(unit)}, and the unit is run again. The others are whole"
-            )
-        return data
+    def partial(self, unit: Unit, about: Any) -> "Partial":
+        """Where the segments of a unit under way are kept; those of a unit that has become another are removed."""
+        path = self.path / "partial" / _name(unit)
+        if (path / "run.json").exists() and differences(read_json(path / "run.json").get("run"), about):
+            shutil.rmtree(path)
+        return Partial(path, about)
 
     def seconds(self) -> tuple[float, float]:
         """What compiling and running have taken, over all sessions."""
-        marks = [read_json(path) for path in sorted((self.path / "done").glob("*.json"))]
+        marks = list(self.entries.marks())
         return sum(m["compile"] for m in marks), sum(m["run"] for m in marks)
 
-    def _marker(self, unit: Unit) -> Path:
-        return self.path / "done" / f"{_name(unit)}.json"
 
-    def _inside(self, name: str) -> Path:
-        path = (self.path / name).resolve()
-        if not path.is_relative_to(self.path.resolve()):
-            raise ValueError(f"{self.path} names a file outside of it: {name}")
-        return path
+class Partial:
+    """The segments of a unit under way, kept where it takes long."""
+
+    def __init__(self, path: Path, about: Any):
+        self.path, self.about = path, about
+        self.segments: Segments | None = None  # no file is written before there is something to keep
+        self.since = time.monotonic()
+
+    def last(self) -> SoFar | None:
+        if not self.path.exists():
+            return None
+        self.segments = Segments(self.path, self.about)
+        return self.segments.last()
+
+    def due(self) -> bool:
+        return time.monotonic() - self.since >= PATIENCE
+
+    def add(self, begin: int, new: SoFar) -> None:
+        self.segments = self.segments or Segments(self.path, self.about)
+        self.segments.add(begin, new)
+        self.since = time.monotonic()
 
 
 def _name(unit: Unit) -> str:
     return ".".join(map(str, unit))
+
+
+def _state(unit: Unit) -> str:
+    return f"states/{_name(unit)}"
 
 
 def _manifest(path: Path) -> Manifest:
@@ -297,7 +271,7 @@ def _manifest(path: Path) -> Manifest:
             f"{path} is of format {found.get('format')!r}; this version of jaxdec reads {FORMAT!r}. Read it with the "
             "version that wrote it, or give another directory"
         )
-    needed = ("specification", "dimensions", "coordinates", "every", "rounds", "seeds", "groups", "states", "versions")
-    if missing := [key for key in needed if key not in found]:
-        raise ValueError(f"{path} is damaged: it has no {', '.join(missing)}")
-    return found
+    try:
+        return Manifest.from_json(found)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is damaged: {error!r} is missing, or not what it was") from error

@@ -1,0 +1,76 @@
+from .ab import AB
+from .artemis import DORE, Artemis
+from .aug_dgm import AugDGM
+from .choco import ChocoGossip, ChocoSGD, QuantizedGossip
+from .compressed_sgd import QSGD, SGD, BiQSGD
+from .d2 import D2, NIDS, ExactDiffusion
+from .decentlam import DecentLaM
+from .diana import DIANA
+from .double_squeeze import DistEFSGD, DoubleSqueeze
+from .dsgd import DSGD, LocalDSGD
+from .dsgdm import DSGDm
+from .extra import EXTRA
+from .fedopt import FedOpt
+from .ghost import ArtemisND, Ghost
+from .gradient_tracking import GradientTracking
+from .gradient_tracking_hb import GradientTrackingHB
+from .kgt import KGT, PeriodicalGT
+from .led import LED
+from .local_sgd import LocalSGD
+from .mcm import MCM, RandMCM
+from .momentum_tracking import MomentumTracking
+from .proxskip import ProxSkip
+from .push_diging import PushDIGing
+from .push_sum import PushSumGossip, StochasticGradientPush
+from .qg_dsgdm import QGDSGDm
+from .quantized_push_sum import DirectlyQuantizedPushSum, QuantizedPushSum, QuantizedPushSumGossip
+from .savic import SAVIC, HeavyBall, LocalSAVIC
+from .scaffold import SCAFFOLD
+
+__all__ = [
+    "AB",
+    "D2",
+    "DIANA",
+    "DORE",
+    "DSGD",
+    "EXTRA",
+    "KGT",
+    "LED",
+    "MCM",
+    "NIDS",
+    "QSGD",
+    "SAVIC",
+    "SCAFFOLD",
+    "SGD",
+    "Artemis",
+    "ArtemisND",
+    "AugDGM",
+    "BiQSGD",
+    "ChocoGossip",
+    "ChocoSGD",
+    "DSGDm",
+    "DecentLaM",
+    "DirectlyQuantizedPushSum",
+    "DistEFSGD",
+    "DoubleSqueeze",
+    "ExactDiffusion",
+    "FedOpt",
+    "Ghost",
+    "GradientTracking",
+    "GradientTrackingHB",
+    "HeavyBall",
+    "LocalDSGD",
+    "LocalSAVIC",
+    "LocalSGD",
+    "MomentumTracking",
+    "PeriodicalGT",
+    "ProxSkip",
+    "PushDIGing",
+    "PushSumGossip",
+    "QGDSGDm",
+    "QuantizedGossip",
+    "QuantizedPushSum",
+    "QuantizedPushSumGossip",
+    "RandMCM",
+    "StochasticGradientPush",
+]

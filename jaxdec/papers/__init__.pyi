@@ -1,0 +1,11 @@
+from . import kgt, mcm, mcm_mnist, momentum_tracking, momentum_tracking_mnist, quantized_push_sum, savic
+
+__all__ = [
+    "kgt",
+    "mcm",
+    "mcm_mnist",
+    "momentum_tracking",
+    "momentum_tracking_mnist",
+    "quantized_push_sum",
+    "savic",
+]

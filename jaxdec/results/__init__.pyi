@@ -1,0 +1,23 @@
+from . import export, plotting
+from .labels import labelled
+from .result import Result
+from .statistics import bootstrap, mean, median, paired_differences, quantiles
+from .summary import best, diverged, summarize
+from .time import Link, add_time
+
+__all__ = [
+    "Link",
+    "Result",
+    "add_time",
+    "best",
+    "bootstrap",
+    "diverged",
+    "export",
+    "labelled",
+    "mean",
+    "median",
+    "paired_differences",
+    "plotting",
+    "quantiles",
+    "summarize",
+]

@@ -1,0 +1,152 @@
+"""How a sweep is laid out: its dimensions, where its cells stand, and in units of which shape they are run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+__all__ = ["Index", "Layout", "Program", "Shape", "Unit"]
+
+
+class Unit(NamedTuple):
+    """What is stored as a whole: a chunk of a group's cells by a block of seeds, over a stretch of rounds."""
+
+    group: int
+    stretch: int  # 0 unless a stored sweep was extended by more rounds
+    chunk: int
+    block: int
+
+
+class Shape(NamedTuple):
+    """How much is run together: every call of a group's program has this shape, the last ones being padded."""
+
+    cells: int
+    seeds: int
+
+
+Index = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Program:
+    """The cells of one compiled program."""
+
+    label: str
+    cells: Mapping[str, tuple[Index, ...]]  # where each stands along the dimensions, by its name
+    shape: Shape | None = None  # of its units; None until that is decided
+    at_once: Shape | None = None  # how much of a unit is run at once
+
+    @property
+    def places(self) -> list[tuple[Index, ...]]:
+        return list(self.cells.values())
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The layout of a sweep. Nothing in it changes: what extends it is a new one."""
+
+    dimensions: Mapping[str, int]
+    coordinates: Mapping[str, Any]  # for each name its dims and values
+    every: int
+    rounds: tuple[int, ...]  # where each stretch ends
+    seeds: tuple[int, ...]
+    programs: tuple[Program, ...]
+
+    def units(self, group: int) -> list[Unit]:
+        """All units of a group, each after those it goes on from."""
+        program = self.programs[group]
+        chunks = -(-len(program.cells) // _shape(program).cells)
+        blocks = -(-len(self.seeds) // _shape(program).seeds)
+        stretches = range(len(self.rounds))
+        return [Unit(group, k, c, b) for c in range(chunks) for b in range(blocks) for k in stretches]
+
+    def cells_of(self, unit: Unit) -> slice:
+        """The cells of a unit, among its group's."""
+        program = self.programs[unit.group]
+        size = _shape(program).cells
+        return slice(unit.chunk * size, min((unit.chunk + 1) * size, len(program.cells)))
+
+    def seeds_of(self, unit: Unit) -> slice:
+        """The seeds of a unit, among all."""
+        size = _shape(self.programs[unit.group]).seeds
+        return slice(unit.block * size, min((unit.block + 1) * size, len(self.seeds)))
+
+    def size(self, unit: Unit) -> Shape:
+        """How many cells and seeds a unit has."""
+        cells, seeds = self.cells_of(unit), self.seeds_of(unit)
+        return Shape(cells.stop - cells.start, seeds.stop - seeds.start)
+
+    def stretch(self, k: int) -> tuple[int, int]:
+        """The rounds of a stretch: after which it begins, and where it ends."""
+        return (self.rounds[k - 1] if k else 0), self.rounds[k]
+
+    def records(self, k: int) -> slice:
+        """The records of a stretch, among all; round 0 belongs to the first."""
+        begin, end = self.stretch(k)
+        return slice(begin // self.every + 1 if k else 0, end // self.every + 1)
+
+    def last(self, unit: Unit) -> bool:
+        """Whether a unit reaches the last round."""
+        return unit.stretch == len(self.rounds) - 1
+
+    def with_shape(self, group: int, shape: Shape, at_once: Shape) -> "Layout":
+        """The layout where the units of a group have a shape, of which so much is run at once."""
+        programs = list(self.programs)
+        programs[group] = replace(programs[group], shape=shape, at_once=at_once)
+        return replace(self, programs=tuple(programs))
+
+    def extended(self, asked: "Layout") -> "Layout":
+        """The layout with room for the seeds and rounds of another one, of the same sweep."""
+        seeds = self.seeds + tuple(seed for seed in asked.seeds if seed not in self.seeds)
+        rounds = self.rounds + asked.rounds[-1:] * (asked.rounds[-1] > self.rounds[-1])
+        return replace(self, seeds=seeds, rounds=rounds)
+
+    def arranged(self, asked: "Layout") -> "Layout":
+        """The layout with the dimensions and places of another one, which names things in another order."""
+        programs = tuple(
+            replace(new, shape=old.shape, at_once=old.at_once)
+            for old, new in zip(self.programs, asked.programs, strict=True)
+        )
+        return replace(self, dimensions=asked.dimensions, coordinates=asked.coordinates, programs=programs)
+
+    def to_json(self) -> dict[str, Any]:
+        """What JSON can hold of the layout, which is all."""
+        group = lambda p: {
+            "program": p.label,
+            "shape": p.shape and list(p.shape),
+            "at_once": p.at_once and list(p.at_once),
+            "cells": {name: [list(place) for place in places] for name, places in p.cells.items()},
+        }
+        return {
+            "dimensions": dict(self.dimensions),
+            "coordinates": dict(self.coordinates),
+            "every": self.every,
+            "rounds": list(self.rounds),
+            "seeds": list(self.seeds),
+            "groups": [group(program) for program in self.programs],
+        }
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> "Layout":
+        """The layout that `to_json` gave.
+
+        Raises:
+            KeyError: if something is missing.
+        """
+        shape = lambda sizes: sizes and Shape(*sizes)
+        programs = tuple(
+            Program(
+                group["program"],
+                {name: tuple(map(tuple, places)) for name, places in group["cells"].items()},
+                shape(group["shape"]),
+                shape(group["at_once"]),
+            )
+            for group in found["groups"]
+        )
+        sizes = found["dimensions"], found["coordinates"], found["every"]
+        return cls(*sizes, tuple(found["rounds"]), tuple(found["seeds"]), programs)
+
+
+def _shape(program: Program) -> Shape:
+    if program.shape is None:
+        raise ValueError(f"the units of {program.label} have no shape yet")
+    return program.shape

@@ -1,0 +1,187 @@
+"""Laws of what nodes evaluate, send, hear and keep."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdec import networks
+from jaxdec.networks.families import PushPull, Static
+from jaxdec.networks.operators import Dense
+from jaxdec.testing.defaults import Asleep, gradients, on
+from jaxdec.testing.expect import CLOSE, LawBroken, NotTested, expect, gap, leaves
+from jaxdec.testing.programs import countable
+from jaxdec.testing.subject import Subject
+
+__all__ = [
+    "absent_nodes_keep_their_rows",
+    "alone_a_node_runs",
+    "nodes_hear_through_W_alone",
+    "relabelling_permutes",
+    "reported_cost_is_the_counted_cost",
+]
+
+
+def reported_cost_is_the_counted_cost(s: Subject) -> str:
+    known, counted, reported = set(), 0.0, 0.0
+    for t, step in enumerate(s.hand):
+        countable(step)
+        new = set(step.seen.gradients) - known
+        known |= new
+        counted += float(step.r.share if t else 1) * len(new) * float(s.problem.batch_size)
+        reported += float(step.cost.grads)
+    rounds = len(s.hand) - 1
+    expect(
+        abs(counted - reported) < 1e-9 * max(1.0, counted),
+        f"expected a cost of {counted:g} sample gradients per node, which were evaluated in {rounds} rounds, "
+        f"{reported:g} are reported; look at the grads of the Cost that step returns",
+    )
+    seen, sent = f"{reported:g} gradients in {rounds} rounds", 0
+    if s.is_server:
+        return seen
+    for t, step in enumerate(s.hand[1:]):
+        if step.seen.arcs:
+            return f"{seen}; what is sent on arcs is not counted"
+        sent = sum(len(shape) == 2 for shape in step.seen.sent)  # the mass of push-sum is a number
+        expect(
+            float(step.cost.vectors) == sent,
+            f"expected a cost of {sent} vectors in round {t}, which were multiplied by W, "
+            f"{float(step.cost.vectors):g} are reported; look at the vectors of the Cost that step returns",
+        )
+    return f"{seen}, {'no' if sent == 0 else sent} vector{'s' * (sent != 1)} in the last"
+
+
+# Nodes.
+
+
+def relabelling_permutes(s: Subject) -> str:
+    order = np.random.default_rng(0).permutation(s.n)
+    if s.is_server:
+        network = renamed = networks.server(s.n)
+    else:
+        network = s.unchanging_dense
+        renamed = Static(on(network.W, lambda W: W[np.ix_(order, order)]), network.provides)
+    first = s.by_hand(3, network=network, count=False)[-1].after
+    relabelled = {"problem": s.problem.take(order), "network": renamed, "x0": jnp.asarray(s.x0)[order]}
+    second = s.by_hand(3, count=False, **relabelled)[-1].after
+    for (name, a), b in zip(leaves(first).items(), leaves(second).values(), strict=True):
+        away = gap(b, _renamed(a, order, arcs="arcs" in s.facts.requires))
+        if away < CLOSE:
+            continue
+        if _draws(s, network):
+            raise NotTested("step draws with r.key, row by row: renamed nodes draw other numbers")
+        raise LawBroken(
+            f"expected renamed nodes to compute the same, state{name} is {away:.2g} away; look for what depends on a "
+            "node's number"
+        )
+    return "the same states, permuted"
+
+
+def _renamed(a: Any, order: np.ndarray, arcs: bool) -> Any:
+    """What the renamed nodes hold: their rows; in a dense W an arc has the number of its sender."""
+    n = len(order)
+    a = a[order] if a.ndim and a.shape[0] == n else a
+    return a[:, order] if arcs and a.ndim > 2 and a.shape[:2] == (n, n) else a
+
+
+def _draws(s: Subject, network: Any) -> bool:
+    """Whether a step depends on the round's key: its states differ where that alone is another."""
+    other = s.keys._replace(rounds=jax.random.key(s.seed + 10**6))
+    one, two = (s.by_hand(3, network=network, count=False, keys=k)[-1].after for k in (s.keys, other))
+    return any(gap(a, b) > 0 for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True))
+
+
+def nodes_hear_through_W_alone(s: Subject) -> str:
+    step, node = s.by_hand(2, network=s.unchanging_dense, count=False)[-1], s.n // 2
+    W = on(s.unchanging.W, lambda W: np.eye(s.n))
+    moved = jax.tree.map(lambda a: _moved(a, node, s.n), step.before)
+    one, other = s.one(step, step.before, W), s.one(step, moved, W)
+    rest = np.delete(np.arange(s.n), node)
+    for (name, a), b in zip(leaves(one).items(), leaves(other).values(), strict=True):
+        rows = rest if a.ndim and a.shape[0] == s.n else slice(None)
+        away = gap(a[rows] if a.ndim else a, b[rows] if b.ndim else b)
+        expect(
+            away < CLOSE,
+            f"expected nodes that hear nobody to ignore what another node holds, their state{name} changed by "
+            f"{away:.2g} with it; look for a sum or mean over nodes that is not a product with r.W",
+        )
+    return "with W = I nothing is heard"
+
+
+def _moved(a: Any, node: int, n: int) -> Any:
+    own = a.ndim and a.shape[0] == n and jnp.issubdtype(a.dtype, jnp.floating)
+    return a.at[node].add(1.0) if own else a
+
+
+def absent_nodes_keep_their_rows(s: Subject) -> str:
+    if s.facts.absent == "own":
+        return _kept_by_the_method(s)
+    for name, leaf in leaves(s.shapes(jnp.float64)[1]).items():
+        expect(
+            leaf.ndim > 0 and leaf.shape[0] == s.n,
+            f"expected a row for each of the {s.n} nodes in every array of the state, so that the rows of absent nodes "
+            f'can be kept, state{name} has shape {list(leaf.shape)}; give it rows, or declare absent = "refused"',
+        )
+    network = s.unchanging
+    steps = s.by_hand(6, network=Asleep(network, network.provides), count=False)
+    for t, step in enumerate(steps):
+        for name, leaf in leaves(step.after).items():
+            expect(
+                bool(np.all(np.isfinite(leaf))),
+                f"expected finite numbers where some nodes sleep, state{name} of round {t} has NaN or infinite entries",
+            )
+        if s.zero_sum is not None:
+            total = np.abs(np.sum(leaves(step.after)[f".{s.zero_sum}"], axis=0)).max()
+            expect(
+                total < CLOSE,
+                f"expected the sum of state.{s.zero_sum} to stay zero where some nodes sleep, it is {total:.2g} after "
+                f"{t} rounds; look for what a node adds without another taking it away",
+            )
+    return "a row for each node in every array"
+
+
+def _kept_by_the_method(s: Subject) -> str:
+    held = 0
+    for t, step in enumerate(s.hand[1:]):
+        present = np.zeros(s.n, bool)
+        if step.r.clients is not None:
+            present[np.asarray(step.r.clients)] = True
+        elif step.r.active is not None:
+            present = np.asarray(step.r.active)
+        else:
+            raise NotTested("everybody takes part in this network")
+        for (name, old), new in zip(leaves(step.before).items(), leaves(step.after).values(), strict=True):
+            if not (old.ndim and old.shape[0] == s.n):
+                continue
+            held += 1
+            moved = np.flatnonzero(~present & np.any(np.asarray(old != new).reshape(s.n, -1), axis=1))
+            expect(
+                moved.size == 0,
+                f"expected the rows of clients that are absent to stay as they are, state{name} of client "
+                f"{', '.join(map(str, moved))} changed in round {t}, in which {np.flatnonzero(present).tolist()} take "
+                "part; look at that line of step: r.kept(old, new) keeps them",
+            )
+    return "they do" if held else "clients hold nothing"
+
+
+def alone_a_node_runs(s: Subject) -> str:
+    problem, x0 = s.problem.take(np.array([s.n // 3])), jnp.asarray(s.x0)[s.n // 3][None]
+    if s.is_server:
+        network = networks.server(1)
+    else:
+        network = s.unchanging
+        alone = Dense(jnp.ones((1, 1)))
+        network = Static(PushPull(alone, alone) if isinstance(network.W, PushPull) else alone, network.provides)
+    found = s.by_hand(5, problem=problem, network=network, x0=x0, count=False)
+    x = np.stack([step.after.x for step in found])
+    expect(
+        bool(np.all(np.isfinite(x))),
+        "expected a single node to run, its x has NaN or infinite entries; look for a division by n - 1",
+    )
+    if s.reference is None:
+        return "finite"
+    expected = s.reference(np.ones((1, 1)), gradients(problem, s.keys.data, 40), np.asarray(x0), 5)
+    away = gap(x, expected)
+    expect(away < CLOSE, f"expected the trajectory of the reference for a single node, it is {away:.2g} away")
+    return f"the reference's trajectory, {away:.0e} away"

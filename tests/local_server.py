@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import rounds
 from cases import gradients
+from rounds import recorded
 
-import jaxdec
 from jaxdec import networks, problems
 from jaxdec.loop import Keys
 
@@ -62,7 +62,7 @@ def states(problem, state):
 
 def path(algorithm: Any, network: Any = NETWORKS["everybody"], problem: Any = PROBLEM, rounds=ROUNDS) -> Any:
     """The states over the rounds: x (rounds + 1, d), and the rest by name."""
-    result = jaxdec.run(algorithm, problem, network, rounds=rounds, x0=X0, seed=SEED, metrics=(states,))
+    result = recorded(algorithm, problem, network, rounds=rounds, x0=X0, seed=SEED, metrics=(states,))
     return {name: np.asarray(value) for name, value in result.metrics.items()}
 
 

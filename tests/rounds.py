@@ -1,11 +1,13 @@
-"""Rounds made by hand, as the loop makes them."""
+"""Rounds made by hand, as the loop makes them, and runs that record whole arrays."""
 
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from jaxdec.loop import Keys
+from jaxdec.loop import Keys, Result, _compiled, prepare, total_cost
+from jaxdec.metrics import named
 from jaxdec.types import Round
 
 
@@ -27,3 +29,12 @@ def present(network: Any, n: int, t: Any, key: Any) -> Any:
     if world.clients is not None:
         return jnp.zeros(n, bool).at[world.clients].set(True)
     return jnp.ones(n, bool) if world.active is None else world.active
+
+
+def recorded(algorithm: Any, problem: Any, network: Any, *, rounds, metrics, every=1, x0=None, seed=0) -> Result:
+    """`run`, but that its metrics may be arrays of any shape, such as whole states."""
+    parts = prepare(algorithm, problem, network, x0, rounds=rounds, every=every)
+    static = {"rounds": rounds, "every": every, "metrics": named(metrics)}
+    trace = _compiled(*parts, jax.random.key(seed), None, **static)
+    spent = total_cost(trace, rounds, every, problem.d)
+    return Result(trace.carry.state, trace.metrics, spent, np.arange(0, rounds + 1, every))

@@ -9,7 +9,6 @@ import numpy as np
 import rounds
 from cases import X0, D, N, gradients, quadratic
 
-import jaxdec
 from jaxdec import compressors as C
 from jaxdec import networks, problems
 from jaxdec.loop import Keys
@@ -35,7 +34,7 @@ def everything(problem, state):
 
 @cache
 def result(method: Any, network: Any = EVERYBODY, noise: float = 0.0, rounds: int = ROUNDS) -> Any:
-    return jaxdec.run(method, quadratic(noise), network, rounds=rounds, x0=X0, seed=7, metrics=(everything,))
+    return rounds.recorded(method, quadratic(noise), network, rounds=rounds, x0=X0, seed=7, metrics=(everything,))
 
 
 def states(*args: Any, **options: Any) -> dict[str, np.ndarray]:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from cases import X0, D, N, quadratic
 from reference import server as reference
+from rounds import recorded
 from server_cases import (
     BOTH,
     CLOSE,
@@ -150,16 +151,14 @@ EQUAL = [
 @pytest.mark.parametrize(("one", "other"), EQUAL, ids=lambda m: type(m).__name__)
 def test_methods_that_are_equal_take_the_same_steps(one, other):
     x0 = np.zeros(D) if getattr(other, "down_memory", True) is False else X0
-    runs = [
-        jaxdec.run(m, quadratic(NOISE), EVERYBODY, rounds=SHORT, x0=x0, metrics=(everything,)) for m in (one, other)
-    ]
+    runs = [recorded(m, quadratic(NOISE), EVERYBODY, rounds=SHORT, x0=x0, metrics=(everything,)) for m in (one, other)]
     np.testing.assert_allclose(*(r.metrics[".x"] for r in runs), **CLOSE)
 
 
 def test_with_one_client_mcm_is_rand_mcm():
     problem = quadratic(NOISE).take(jnp.arange(1))
     runs = [
-        jaxdec.run(method(lr=0.1, **BOTH), problem, networks.server(1), rounds=SHORT, x0=X0, metrics=(everything,))
+        recorded(method(lr=0.1, **BOTH), problem, networks.server(1), rounds=SHORT, x0=X0, metrics=(everything,))
         for method in (A.MCM, A.RandMCM)
     ]
     np.testing.assert_allclose(*(r.metrics[".x"] for r in runs), **CLOSE)

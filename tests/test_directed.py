@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from cases import UNDIRECTED, X0, D, N, gradients, quadratic
 from reference import directed as reference
-from rounds import round_of
+from rounds import recorded, round_of
 
 import jaxdec
 from jaxdec import algorithms as A
@@ -45,7 +45,7 @@ def everything(problem, state):
 @cache
 def result(method: Any, network: Any, noise: float = 0.5, same_start: bool = False) -> Any:
     x0 = X0 if same_start else START
-    return jaxdec.run(method, quadratic(noise), network, rounds=ROUNDS, x0=x0, seed=7, metrics=(everything,))
+    return recorded(method, quadratic(noise), network, rounds=ROUNDS, x0=x0, seed=7, metrics=(everything,))
 
 
 def states(method: Any, network: Any, *options: Any) -> dict[str, np.ndarray]:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from reference import decentralized as reference
+from rounds import recorded
 from undirected import (
     ALONE,
     COMPLETE,
@@ -33,7 +34,6 @@ from undirected import (
     states,
 )
 
-import jaxdec
 from jaxdec import algorithms as A
 from jaxdec import networks, problems
 from jaxdec._module import module
@@ -123,7 +123,7 @@ class EveryThird:
 
 def test_periodical_tracking_of_the_last_gradient_is_tracking_that_communicates_in_every_kth_iteration():
     found = path(A.PeriodicalGT(lr=0.1, local_steps=3)).x
-    textbook = jaxdec.run(
+    textbook = recorded(
         A.GradientTracking(lr=0.1), NOISY, EveryThird(W), rounds=600, every=3, x0=X0, seed=SEED, metrics=(states,)
     )
     same(found[:201], textbook.metrics["x"])

@@ -19,8 +19,8 @@ import numpy as np
 import optax
 from cases import CASES, OTHERS, SERVER, X0, N, quadratic
 from jax.tree_util import Partial
+from rounds import recorded
 
-import jaxdec
 from jaxdec import algorithms as A
 from jaxdec import compressors, graphs, networks, scaling
 
@@ -114,7 +114,7 @@ def everything(problem: Any, state: Any) -> dict[str, Any]:
 
 def trajectory(method: Any, network: Any) -> dict[str, Any]:
     """The digest of all states of a short run with noise; the last model and what was spent, as numbers."""
-    result = jaxdec.run(method, quadratic(0.5), network, rounds=ROUNDS, x0=X0, seed=SEED, metrics=(everything,))
+    result = recorded(method, quadratic(0.5), network, rounds=ROUNDS, x0=X0, seed=SEED, metrics=(everything,))
     digest = hashlib.sha256()
     for array in result.metrics.values():
         digest.update(np.ascontiguousarray(np.asarray(array)).tobytes())

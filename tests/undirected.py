@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from cases import gradients
+from rounds import recorded
 
-import jaxdec
 from jaxdec import graphs, networks, problems
 from jaxdec.loop import Keys
 from jaxdec.networks import operators
@@ -40,7 +40,7 @@ def states(problem, state):
 
 def path(algorithm, problem=NOISY, network=GRAPH) -> Any:
     """The fields of the state over the rounds, (ROUNDS + 1, N, D) each."""
-    result = jaxdec.run(algorithm, problem, network, rounds=ROUNDS, x0=X0, seed=SEED, metrics=(states,))
+    result = recorded(algorithm, problem, network, rounds=ROUNDS, x0=X0, seed=SEED, metrics=(states,))
     return SimpleNamespace(**{k: np.asarray(v) for k, v in result.metrics.items()})
 
 

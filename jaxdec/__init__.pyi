@@ -11,6 +11,7 @@ from . import (
     results,
     scaling,
     sweeps,
+    testing,
     theory,
     types,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "step_size",
     "sweep",
     "sweeps",
+    "testing",
     "theory",
     "tune",
     "types",

@@ -15,8 +15,9 @@ from reference import decentralized as reference
 from reference import directed
 
 from jaxdec import algorithms as A
-from jaxdec import compressors, graphs, networks, problems, scaling
+from jaxdec import compressors, graphs, networks, problems, scaling, testing
 from jaxdec.loop import Keys
+from jaxdec.testing import gradients  # noqa: F401  what tests that import this file take from it
 
 N, D = 6, 3
 
@@ -26,12 +27,7 @@ UNDIRECTED = networks.static(graphs.lazy(graphs.metropolis(graphs.from_networkx(
 
 def quadratic(noise: float) -> problems.Quadratic:
     """Heterogeneous in curvature and minimizer, with full matrices: no two nodes agree on anything."""
-    rng = np.random.default_rng(3)
-    Q = np.linalg.qr(rng.standard_normal((N, D, D)))[0]
-    A_ = np.einsum("nij,nj,nkj->nik", Q, rng.uniform(0.5, 1.0, (N, D)), Q)
-    return problems.Quadratic(
-        jnp.asarray((A_ + A_.transpose(0, 2, 1)) / 2), jnp.asarray(rng.standard_normal((N, D))), noise
-    )
+    return testing.quadratic(N, D, noise=noise)
 
 
 X0 = np.random.default_rng(4).standard_normal(D)
@@ -217,10 +213,3 @@ SERVER = [
 OTHERS += [
     Case(a, None, exact=False, network=networks.server(N, cohort=N // 2 if a.absent == "own" else None)) for a in SERVER
 ]
-
-
-def gradients(problem: problems.Quadratic, key_data: jax.Array, count: int) -> Callable[..., np.ndarray]:
-    """grad(i, x, k): node i's stochastic gradient number k at x, for the references; `count` of them."""
-    noise = np.asarray(problem.noise * jax.vmap(lambda k: problem.sample(key_data, k))(jnp.arange(count)))
-    matrices, b = np.asarray(problem.A), np.asarray(problem.b)
-    return lambda i, x, k: matrices[i] @ x - b[i] + noise[k, i]

@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 import rounds
 from cases import gradients
-from rounds import recorded
 
-from jaxdec import networks, problems
-from jaxdec.loop import Keys
+from jaxdec import networks, problems, testing
 
 N, D, K, ROUNDS, SEED = 5, 3, 3, 20, 5
 rng = np.random.default_rng(1)
@@ -21,7 +19,7 @@ CURVATURES = (CURVATURES + CURVATURES.transpose(0, 2, 1)) / 2
 PROBLEM = problems.Quadratic(jnp.asarray(CURVATURES), jnp.asarray(rng.standard_normal((N, D))), 0.5)
 EXACT = problems.Quadratic(PROBLEM.A, PROBLEM.b, 0.0)
 X0 = rng.standard_normal(D)
-KEYS = Keys(*jax.random.split(jax.random.key(SEED), 5))
+KEYS = rounds.keys(SEED)
 grad = gradients(PROBLEM, KEYS.data, (K + 1) * ROUNDS)
 
 NETWORKS = {
@@ -32,14 +30,9 @@ NETWORKS = {
 everywhere = pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
 
 
-def keys_of(t):
-    """The keys of the network and of the step in round t."""
-    return jax.random.split(jax.random.fold_in(KEYS.rounds, t))
-
-
 def present(network):
     """The clients of each round, for the references."""
-    active = jax.vmap(lambda t: rounds.present(network, N, t, keys_of(t)[0]))(jnp.arange(ROUNDS))
+    active = rounds.presence(network, N, SEED, ROUNDS)
     return lambda t: [int(i) for i in np.flatnonzero(active[t])]
 
 
@@ -47,7 +40,7 @@ def hutchinson(steps):
     """statistic(i, x, k) of OASIS and AdaHessian, by the signs that the run draws; the quadratic's Hessian is A_i."""
 
     def signs(t, j):
-        keys = jax.random.split(keys_of(t)[1], N)
+        keys = jax.random.split(rounds.keys_of(KEYS, t)[1], N)
         return jax.vmap(lambda key: jax.random.rademacher(jax.random.fold_in(key, j), (D,), float))(keys)
 
     each = jax.vmap(jax.vmap(signs, (None, 0)), (0, None))
@@ -55,15 +48,9 @@ def hutchinson(steps):
     return lambda i, x, k: v[k, i] * (CURVATURES[i] @ v[k, i])
 
 
-def states(problem, state):
-    """Every array of the state, recorded as it is."""
-    return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(state)}
-
-
-def path(algorithm: Any, network: Any = NETWORKS["everybody"], problem: Any = PROBLEM, rounds=ROUNDS) -> Any:
+def path(algorithm: Any, network: Any = NETWORKS["everybody"], problem: Any = PROBLEM, count=ROUNDS) -> Any:
     """The states over the rounds: x (rounds + 1, d), and the rest by name."""
-    result = recorded(algorithm, problem, network, rounds=rounds, x0=X0, seed=SEED, metrics=(states,))
-    return {name: np.asarray(value) for name, value in result.metrics.items()}
+    return testing.trajectory(algorithm, problem, network, rounds=count, x0=X0, seed=SEED).states
 
 
 def model(*args, **options):

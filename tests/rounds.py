@@ -1,19 +1,24 @@
-"""Rounds made by hand, as the loop makes them, and runs that record whole arrays."""
+"""What the loop draws and makes of a round, made by hand: keys, rounds, and who takes part."""
 
+from functools import cache
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdec.loop import Keys, Result, _compiled, prepare, total_cost
-from jaxdec.metrics import named
+from jaxdec.loop import Keys
 from jaxdec.types import Round
 
 
 def keys(seed: int) -> Keys:
     """The streams of a seed."""
     return Keys(*jax.random.split(jax.random.key(seed), 5))
+
+
+def keys_of(streams: Keys, t: Any) -> Any:
+    """The keys of the network and of the step in round t."""
+    return jax.random.split(jax.random.fold_in(streams.rounds, t))
 
 
 def round_of(network: Any, n: int, t: Any = 0, *, key: Any = None, key_data: Any = None, dtype: Any = float) -> Round:
@@ -31,10 +36,9 @@ def present(network: Any, n: int, t: Any, key: Any) -> Any:
     return jnp.ones(n, bool) if world.active is None else world.active
 
 
-def recorded(algorithm: Any, problem: Any, network: Any, *, rounds, metrics, every=1, x0=None, seed=0) -> Result:
-    """`run`, but that its metrics may be arrays of any shape, such as whole states."""
-    parts = prepare(algorithm, problem, network, x0, rounds=rounds, every=every)
-    static = {"rounds": rounds, "every": every, "metrics": named(metrics)}
-    trace = _compiled(*parts, jax.random.key(seed), None, **static)
-    spent = total_cost(trace, rounds, every, problem.d)
-    return Result(trace.carry.state, trace.metrics, spent, np.arange(0, rounds + 1, every))
+@cache
+def presence(network: Any, n: int, seed: int, count: int) -> np.ndarray:
+    """Who takes part in the first rounds of a run, (count, n)."""
+    streams = keys(seed)
+    at = lambda t: present(network, n, t, keys_of(streams, t)[0])
+    return np.asarray(jax.jit(jax.vmap(at))(jnp.arange(count)))

@@ -10,12 +10,12 @@ import rounds
 from cases import X0, D, N, gradients, quadratic
 
 from jaxdec import compressors as C
-from jaxdec import networks, problems
-from jaxdec.loop import Keys
+from jaxdec import networks, problems, testing
 
 CLOSE = {"rtol": 0, "atol": 1e-12}
 ROUNDS, SHORT = 1500, 20
-KEYS = Keys(*jax.random.split(jax.random.key(7), 5))
+SEED = 7
+KEYS = rounds.keys(SEED)
 NOISE = 0.5
 GRAD = gradients(quadratic(NOISE), KEYS.data, SHORT + 1)
 EVERYBODY, SOME, COHORT = networks.server(N), networks.server(N, participation=0.6), networks.server(N, cohort=2)
@@ -27,18 +27,13 @@ RATE = 1 / (2 * (OMEGA + 1))
 BOTH, TOPS = {"compressor": Q, "down_compressor": Q}, {"compressor": TOP, "down_compressor": TOP}
 
 
-def everything(problem, state):
-    """Every array of the state, by its path."""
-    return {jax.tree_util.keystr(path): a for path, a in jax.tree_util.tree_leaves_with_path(state)}
-
-
 @cache
 def result(method: Any, network: Any = EVERYBODY, noise: float = 0.0, rounds: int = ROUNDS) -> Any:
-    return rounds.recorded(method, quadratic(noise), network, rounds=rounds, x0=X0, seed=7, metrics=(everything,))
+    return testing.trajectory(method, quadratic(noise), network, rounds=rounds, x0=X0, seed=SEED)
 
 
 def states(*args: Any, **options: Any) -> dict[str, np.ndarray]:
-    return {k.strip("."): np.asarray(v) for k, v in result(*args, **options).metrics.items()}
+    return {name.strip("."): array for name, array in result(*args, **options).states.items()}
 
 
 def models(method: Any, network: Any = EVERYBODY) -> np.ndarray:
@@ -49,19 +44,12 @@ def models(method: Any, network: Any = EVERYBODY) -> np.ndarray:
 @cache
 def keys_of(t: int):
     """The keys of round t, as `run` makes them: the network's, and those of the messages up and down."""
-    network, step = jax.random.split(jax.random.fold_in(KEYS.rounds, t))
+    network, step = rounds.keys_of(KEYS, t)
     return network, *jax.random.split(step)
 
 
-@cache
-def presence(network: Any) -> np.ndarray:
-    """Who takes part in the first rounds, (rounds, n)."""
-    at = lambda t: rounds.present(network, N, t, jax.random.split(jax.random.fold_in(KEYS.rounds, t))[0])
-    return np.asarray(jax.jit(jax.vmap(at))(jnp.arange(SHORT + 1)))
-
-
 def present(network: Any, t: int) -> list[int]:
-    return np.flatnonzero(presence(network)[t]).tolist()
+    return np.flatnonzero(rounds.presence(network, N, SEED, SHORT + 1)[t]).tolist()
 
 
 def messages(compressor: Any, network: Any, which: int, rows: int | None = None):

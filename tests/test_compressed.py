@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from cases import X0, D, N, quadratic
 from reference import server as reference
-from rounds import recorded
 from server_cases import (
     BOTH,
     CLOSE,
@@ -26,7 +25,6 @@ from server_cases import (
     TOPS,
     Q,
     downs,
-    everything,
     homogeneous,
     keys_of,
     messages,
@@ -39,7 +37,7 @@ from server_cases import (
 import jaxdec
 from jaxdec import algorithms as A
 from jaxdec import compressors as C
-from jaxdec import networks
+from jaxdec import networks, testing
 from jaxdec.compressors import memory
 
 SCHEDULE = jax.tree_util.Partial(lambda a, t: a / jnp.sqrt(t + 1.0), 0.1)
@@ -151,17 +149,17 @@ EQUAL = [
 @pytest.mark.parametrize(("one", "other"), EQUAL, ids=lambda m: type(m).__name__)
 def test_methods_that_are_equal_take_the_same_steps(one, other):
     x0 = np.zeros(D) if getattr(other, "down_memory", True) is False else X0
-    runs = [recorded(m, quadratic(NOISE), EVERYBODY, rounds=SHORT, x0=x0, metrics=(everything,)) for m in (one, other)]
-    np.testing.assert_allclose(*(r.metrics[".x"] for r in runs), **CLOSE)
+    runs = [testing.trajectory(m, quadratic(NOISE), EVERYBODY, rounds=SHORT, x0=x0) for m in (one, other)]
+    np.testing.assert_allclose(*(r.states[".x"] for r in runs), **CLOSE)
 
 
 def test_with_one_client_mcm_is_rand_mcm():
     problem = quadratic(NOISE).take(jnp.arange(1))
     runs = [
-        recorded(method(lr=0.1, **BOTH), problem, networks.server(1), rounds=SHORT, x0=X0, metrics=(everything,))
+        testing.trajectory(method(lr=0.1, **BOTH), problem, networks.server(1), rounds=SHORT, x0=X0)
         for method in (A.MCM, A.RandMCM)
     ]
-    np.testing.assert_allclose(*(r.metrics[".x"] for r in runs), **CLOSE)
+    np.testing.assert_allclose(*(r.states[".x"] for r in runs), **CLOSE)
 
 
 def test_cohorts_of_all_clients_and_certain_coins_are_everybody():

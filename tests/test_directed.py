@@ -8,15 +8,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import rounds
 from cases import UNDIRECTED, X0, D, N, gradients, quadratic
 from reference import directed as reference
-from rounds import recorded, round_of
+from rounds import round_of
 
 import jaxdec
 from jaxdec import algorithms as A
 from jaxdec import compressors as C
-from jaxdec import graphs, networks
-from jaxdec.loop import Keys
+from jaxdec import graphs, networks, testing
 
 CLOSE = {"rtol": 0, "atol": 1e-12}
 ROUNDS, SHORT = 2000, 20  # one length, so that a method is compiled once; references are compared over the first 20
@@ -38,26 +38,22 @@ CHOCO_GOSSIP = A.ChocoGossip(consensus_lr=0.6, compressor=C.TopK(k=1))
 CHOCO_SGD = A.ChocoSGD(lr=0.1, consensus_lr=0.6, compressor=TOP)
 
 
-def everything(problem, state):
-    return state._asdict()
-
-
 @cache
 def result(method: Any, network: Any, noise: float = 0.5, same_start: bool = False) -> Any:
     x0 = X0 if same_start else START
-    return recorded(method, quadratic(noise), network, rounds=ROUNDS, x0=x0, seed=7, metrics=(everything,))
+    return testing.trajectory(method, quadratic(noise), network, rounds=ROUNDS, x0=x0, seed=7)
 
 
 def states(method: Any, network: Any, *options: Any) -> dict[str, np.ndarray]:
     """Every array of the state in every round."""
-    return {k: np.asarray(v) for k, v in result(method, network, *options).metrics.items()}
+    return {name.strip("."): array for name, array in result(method, network, *options).states.items()}
 
 
 def first(method: Any, network: Any, *options: Any) -> dict[str, np.ndarray]:
     return {k: v[: SHORT + 1] for k, v in states(method, network, *options).items()}
 
 
-KEYS = Keys(*jax.random.split(jax.random.key(7), 5))
+KEYS = rounds.keys(7)
 GRAD = gradients(quadratic(0.5), KEYS.data, SHORT + 1)
 
 

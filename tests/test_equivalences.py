@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from reference import decentralized as reference
-from rounds import recorded
 from undirected import (
     ALONE,
     COMPLETE,
@@ -31,11 +30,10 @@ from undirected import (
     grad,
     path,
     same,
-    states,
 )
 
 from jaxdec import algorithms as A
-from jaxdec import networks, problems
+from jaxdec import networks, problems, testing
 from jaxdec._module import module
 from jaxdec.networks import operators
 from jaxdec.types import World
@@ -123,10 +121,10 @@ class EveryThird:
 
 def test_periodical_tracking_of_the_last_gradient_is_tracking_that_communicates_in_every_kth_iteration():
     found = path(A.PeriodicalGT(lr=0.1, local_steps=3)).x
-    textbook = recorded(
-        A.GradientTracking(lr=0.1), NOISY, EveryThird(W), rounds=600, every=3, x0=X0, seed=SEED, metrics=(states,)
+    textbook = testing.trajectory(
+        A.GradientTracking(lr=0.1), NOISY, EveryThird(W), rounds=600, every=3, x0=X0, seed=SEED
     )
-    same(found[:201], textbook.metrics["x"])
+    same(found[:201], textbook.states[".x"])
     expected = reference.periodical_gt_by_communication(W, grad, np.tile(X0, (N, 1)), 50, lr=0.1, local_steps=3)
     same(found[:51], expected)
 

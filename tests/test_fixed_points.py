@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rounds import recorded, round_of
-from undirected import CURVATURES, EXACT, GRAPH, KEYS, ROUNDS, SEED, X0, B, N, different, path, same, states
+from rounds import round_of
+from undirected import CURVATURES, EXACT, GRAPH, KEYS, ROUNDS, SEED, X0, B, N, different, path, same
 
+import jaxdec
 from jaxdec import algorithms as A
 
 
@@ -62,7 +63,7 @@ def test_a_new_step_size_leaves_the_minimizer_fixed_where_corrections_are_in_the
     r = round_of(GRAPH, N, ROUNDS, key=KEYS.rounds, key_data=KEYS.data)
 
     def moved(method):
-        end = recorded(method, EXACT, GRAPH, rounds=ROUNDS, x0=X0, seed=SEED, metrics=(states,)).state
+        end = jaxdec.run(method, EXACT, GRAPH, rounds=ROUNDS, x0=X0, seed=SEED, metrics=()).state
         halved = dataclasses.replace(method, lr=method.lr / 2)
         return np.abs(halved.step(EXACT, end, r)[0].x - MINIMIZER).max()
 

@@ -55,7 +55,7 @@ def moves(problem, s, r):
 
 
 def doubles(problem, s, r, new, cost):
-    return new._replace(c=new.c + np.zeros(3)), cost  # float64, whatever the run's precision
+    return new._replace(c=new.c + np.zeros((1, 3))), cost  # float64, whatever the run's precision
 
 
 def drops(problem, s, r, new, cost):
@@ -68,7 +68,7 @@ def remembers(problem, s, r, new, cost, memory=[]):  # noqa: B006
 
 
 def draws_twice(problem, s, r, new, cost):
-    noise = jax.random.normal(r.key, (3,), s.x.dtype) + jax.random.normal(r.key, (3,), s.x.dtype)
+    noise = jax.random.normal(r.key, (1, 3), s.x.dtype) + jax.random.normal(r.key, (1, 3), s.x.dtype)
     return new._replace(x=new.x + 0.01 * noise), cost
 
 
@@ -82,7 +82,7 @@ def counts_nodes(problem, s, r, new, cost):
 
 
 def reads_everybody(problem, s, r, new, cost):
-    return new._replace(x=new.x - 0.01 * (new.x - jnp.mean(s.x, axis=0))), cost
+    return new._replace(x=new.x - 0.01 * (new.x - jnp.mean(s.x, axis=0, keepdims=True))), cost
 
 
 def divides_by_the_others(problem, s, r, new, cost):

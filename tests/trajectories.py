@@ -7,22 +7,20 @@ depend on how the method is spelled, so that a method can change its constructor
 import hashlib
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import conftest  # noqa: F401  the flags and the precision of the tests, also where this file is run by itself
-import jax
 import jaxlib
 import numpy as np
 import optax
 from cases import CASES, OTHERS, SERVER, X0, N, quadratic
 from jax.tree_util import Partial
-from rounds import recorded
 
 from jaxdec import algorithms as A
-from jaxdec import compressors, graphs, networks, scaling
+from jaxdec import compressors, graphs, networks, scaling, testing
 
 FILE = Path(__file__).with_suffix(".json")
 ROUNDS, SEED = 12, 7
@@ -107,17 +105,12 @@ def cases() -> dict[str, tuple[Any, Any]]:
     return found | server_cases()
 
 
-def everything(problem: Any, state: Any) -> dict[str, Any]:
-    """Every array of the state, by its path."""
-    return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(state)}
-
-
 def trajectory(method: Any, network: Any) -> dict[str, Any]:
     """The digest of all states of a short run with noise; the last model and what was spent, as numbers."""
-    result = recorded(method, quadratic(0.5), network, rounds=ROUNDS, x0=X0, seed=SEED, metrics=(everything,))
+    result = testing.trajectory(method, quadratic(0.5), network, rounds=ROUNDS, x0=X0, seed=SEED)
     digest = hashlib.sha256()
-    for array in result.metrics.values():
-        digest.update(np.ascontiguousarray(np.asarray(array)).tobytes())
+    for array in result.states.values():
+        digest.update(np.ascontiguousarray(array).tobytes())
     spent = {name: float(total[-1]) for name, total in result.cost._asdict().items()}
     return {"sha256": digest.hexdigest(), "x": np.asarray(result.state.x).ravel().tolist(), "spent": spent}
 
@@ -125,8 +118,38 @@ def trajectory(method: Any, network: Any) -> dict[str, Any]:
 def machine() -> dict[str, str]:
     """What bits depend on besides the code: another compiler, or another processor, may round otherwise."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
-    return {"jaxlib": jaxlib.__version__, "processor": model}
+    said = lambda what: next((line.partition(":")[2].strip() for line in lines if line.startswith(what)), "unknown")
+    vectors = " ".join(flag for flag in said("flags").split() if flag.startswith(("avx", "fma", "amx")))
+    return {"jaxlib": jaxlib.__version__, "processor": said("model name"), "instructions": vectors}
+
+
+def differences(name: str, kept: dict[str, Any], now: dict[str, Any], same_machine: bool) -> list[str]:
+    """In what a trajectory is not the kept one: to the bit on the machine that kept it, else to 1e-12 relative."""
+    found = [
+        f"{name}: {kind} spent is {now['spent'][kind]!r}, it was {was!r}"
+        for kind, was in kept["spent"].items()
+        if not np.isclose(now["spent"][kind], was, rtol=0 if same_machine else 1e-12, atol=0)
+    ]
+    x, was = np.asarray(now["x"]), np.asarray(kept["x"])
+    if x.shape != was.shape:
+        return [*found, f"{name}: the last x has {x.size} entries, it had {was.size}"]
+    away = np.max(np.abs(x - was)) / max(1.0, np.max(np.abs(was)))
+    if not away < 1e-12:
+        found.append(f"{name}: the last x is {away:.2g} away, relative to its largest entry")
+    elif same_machine and now["sha256"] != kept["sha256"]:
+        found.append(f"{name}: the last x is the same to {away:.2g}, but some bits of the states of its rounds are not")
+    return found
+
+
+def mismatches(names: Iterable[str]) -> list[str]:
+    """What differs among those trajectories, with what to do about it."""
+    kept, now = json.loads(FILE.read_text()), cases()
+    same, found = kept["machine"] == machine(), []
+    for name in names:
+        found += differences(name, kept["trajectories"][name], trajectory(*now[name]), same)
+    where = "on the machine that kept it" if same else f"kept on {kept['machine']}, now on {machine()}"
+    hint = f"python tests/trajectories.py keeps anew what is meant to differ ({where})"
+    return [f"{line}; {hint}" for line in found]
 
 
 def write(only: Callable[[str], bool] = lambda name: True) -> None:

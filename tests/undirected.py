@@ -3,14 +3,12 @@
 from types import SimpleNamespace
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+import rounds
 from cases import gradients
-from rounds import recorded
 
-from jaxdec import graphs, networks, problems
-from jaxdec.loop import Keys
+from jaxdec import graphs, networks, problems, testing
 from jaxdec.networks import operators
 from jaxdec.networks.families import Static
 
@@ -33,18 +31,13 @@ EXACT = problems.Quadratic(jnp.asarray(CURVATURES), jnp.asarray(B), 0.0)
 SAME_HESSIAN = problems.Quadratic(jnp.asarray(np.tile(CURVATURES[0], (N, 1, 1))), jnp.asarray(B), 0.0)
 
 
-def states(problem, state):
-    """Every array of the state, recorded as it is."""
-    return state._asdict()
-
-
 def path(algorithm, problem=NOISY, network=GRAPH) -> Any:
     """The fields of the state over the rounds, (ROUNDS + 1, N, D) each."""
-    result = recorded(algorithm, problem, network, rounds=ROUNDS, x0=X0, seed=SEED, metrics=(states,))
-    return SimpleNamespace(**{k: np.asarray(v) for k, v in result.metrics.items()})
+    found = testing.trajectory(algorithm, problem, network, rounds=ROUNDS, x0=X0, seed=SEED).states
+    return SimpleNamespace(**{name.strip("."): array for name, array in found.items()})
 
 
-KEYS = Keys(*jax.random.split(jax.random.key(SEED), 5))
+KEYS = rounds.keys(SEED)
 grad = gradients(NOISY, KEYS.data, ROUNDS + 1)
 
 

@@ -11,6 +11,9 @@ import xarray as xr
 from jaxdec import checks
 from jaxdec.describe import brief, get, replace
 from jaxdec.results.time import Link, add_time
+from jaxdec.sweeps.engine import sweep
+
+__all__ = ["NEAR", "STEP", "Goal", "Moves", "Run", "Search"]
 
 STEP = 4  # cells in a move; always as many, so that all moves of a method share one compiled program
 NEAR = (0.25, 0.5, 2.0, 4.0)  # multiples of the best step size that are run in the end
@@ -127,8 +130,6 @@ class Search:
 
     def evaluate(self, arm: int, values: Mapping[str, list[Any]]) -> None:
         """Run all combinations of the values."""
-        from jaxdec.sweeps import sweep
-
         algorithm = self.arms[arm]
         results = sweep({self.label: algorithm}, self.problem, self.network, over=dict(values) or None,
                         progress=False, **self.arguments)  # fmt: skip

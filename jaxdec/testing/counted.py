@@ -7,6 +7,8 @@ import numpy as np
 
 from jaxdec.networks.families import PushPull
 
+__all__ = ["Counted", "CountedOperator", "CountedProblem", "counted"]
+
 
 class Counted(NamedTuple):
     """What a step did. Two evaluations of one gradient, at one point with one minibatch, are one."""
@@ -15,11 +17,12 @@ class Counted(NamedTuple):
     drawn: list[int]  # the numbers of the minibatches
     keys: list[Any]  # the keys they were drawn with
     sent: list[tuple[int, ...]]  # the shapes of what was multiplied by W
+    arcs: list[int]  # an entry for each time that the arcs were asked for
     missed: list[str]  # what could not be counted
 
     @classmethod
     def new(cls) -> "Counted":
-        return cls({}, [], [], [], [])
+        return cls({}, [], [], [], [], [])
 
 
 class CountedProblem:
@@ -75,6 +78,11 @@ class CountedOperator:
     def __matmul__(self, x):
         self._seen.sent.append(x.shape)
         return self._W @ x
+
+    @property
+    def arcs(self):
+        self._seen.arcs.append(1)
+        return self._W.arcs
 
     def lazy(self):
         return CountedOperator(self._W.lazy(), self._seen)

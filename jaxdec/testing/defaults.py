@@ -16,6 +16,19 @@ from jaxdec.networks.families import PushPull
 from jaxdec.networks.operators import Dense
 from jaxdec.types import PRNGKey, World
 
+__all__ = [
+    "Asleep",
+    "default_network",
+    "gradients",
+    "keys",
+    "matrices",
+    "on",
+    "quadratic",
+    "quiet",
+    "round_keys",
+    "starts",
+]
+
 N, D, NOISE = 6, 3, 0.5  # as many nodes as no other dimension has: a leading axis of n is then one of the nodes
 
 
@@ -37,7 +50,7 @@ def quiet(problem: Any) -> Any:
 def starts(problem: Any) -> Array:
     """Different points, around the problem's own start, for all nodes, (n, d)."""
     scatter = np.random.default_rng(4).standard_normal((problem.n, problem.d)) / np.sqrt(problem.d)
-    return problem.init(jax.random.key(0)) + jnp.asarray(scatter)
+    return problem.init(jax.random.key(0))[None] + jnp.asarray(scatter)
 
 
 def default_network(algorithm: Any, n: int) -> Any:
@@ -84,28 +97,29 @@ def matrices(W: Any) -> Any:
 class Asleep:
     """A graph network on which in round t the nodes t and t + 2, modulo n, sleep; what they are not sent stays."""
 
-    W: Any  # (n, n), or a pair (R, C)
+    awake: Any  # the network on which nobody sleeps
     provides: frozenset[str] = static()
 
     @property
     def n(self) -> int:
-        return jax.tree.leaves(self.W)[0].shape[0]
+        return self.awake.n
 
-    def init(self, key: PRNGKey) -> tuple[()]:
-        return ()
+    def init(self, key: PRNGKey) -> Any:
+        return self.awake.init(key)
 
-    def at(self, memory: tuple[()], t: Int[Array, ""], key: PRNGKey) -> tuple[tuple[()], World]:
+    def at(self, memory: Any, t: Int[Array, ""], key: PRNGKey) -> tuple[Any, World]:
+        memory, world = self.awake.at(memory, t, key)
         node = jnp.arange(self.n)
         active = (node != t % self.n) & (node != (t + 2) % self.n)
 
-        def awake(W, axis):
-            kept = jnp.where(active[:, None] & active & (node != node[:, None]), W, 0)
-            return Dense(kept + jnp.diag(1 - kept.sum(axis=axis)))
+        def left(W: Any, rule: Any) -> Any:
+            return W.masked(active[:, None] & W.arcs.hear(active), rule)
 
-        if isinstance(self.W, tuple):
-            R, C = self.W
-            return memory, World(PushPull(awake(R, 1), awake(C, 0)), active)
-        return memory, World(awake(self.W, 1 if "row stochastic" in self.provides else 0), active)
+        if isinstance(world.W, PushPull):
+            W = PushPull(left(world.W.R, "self"), left(world.W.C, "sender"))
+        else:
+            W = left(world.W, "self" if "row stochastic" in self.provides else "sender")
+        return memory, world._replace(W=W, active=active)
 
 
 def gradients(problem: Any, key_data: PRNGKey, count: int) -> Callable[..., np.ndarray]:

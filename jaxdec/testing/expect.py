@@ -7,6 +7,8 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
+__all__ = ["CLOSE", "LawBroken", "NotTested", "expect", "gap", "leaves"]
+
 CLOSE = 1e-12  # in float64, relative to the size of what is compared where that is above 1
 
 
@@ -29,11 +31,6 @@ def expect(holds: bool, broken: str) -> None:
 
 class NotTested(SkipTest):
     """A law that cannot be tested on this method, and why; pytest takes it for a skipped test."""
-
-
-def everything(problem: Any, state: Any) -> dict[str, Array]:
-    """A metric that records every array of the state, by its path."""
-    return leaves(state)
 
 
 def leaves(state: Any) -> dict[str, Array]:

@@ -13,9 +13,11 @@ from jaxdec import checks, loop
 from jaxdec._module import at_round
 from jaxdec.networks.families import Static
 from jaxdec.testing.counted import Counted, CountedProblem, counted
-from jaxdec.testing.defaults import default_network, keys, quiet, round_keys
-from jaxdec.testing.expect import everything
+from jaxdec.testing.defaults import default_network, keys, on, quiet, round_keys
+from jaxdec.testing.states import trajectory
 from jaxdec.types import Round, frozen
+
+__all__ = ["Step", "Subject"]
 
 SHORT, CONVERGED = 20, 3000  # rounds: of a comparison, and enough for the slowest method to converge
 
@@ -73,6 +75,11 @@ class Subject:
         """A graph network whose W does not change: the given one, or the default."""
         return self.network if isinstance(self.network, Static) else default_network(self.algorithm, self.n)
 
+    @cached_property
+    def unchanging_dense(self) -> Static:
+        """The same, as a matrix: what a method holds on its arcs has then one layout, whatever the nodes' names."""
+        return Static(on(self.unchanging.W, lambda W: W), self.unchanging.provides)
+
     # Runs: all arrays of the state, by their paths, in every round.
 
     @cached_property
@@ -85,9 +92,8 @@ class Subject:
         return self.run(quiet(self.problem))
 
     def run(self, problem: Any) -> dict[str, np.ndarray]:
-        x0 = jnp.asarray(self.x0, float)
-        how = {"rounds": self.rounds, "x0": x0, "seed": self.seed, "metrics": (everything,)}
-        return {k: np.asarray(v) for k, v in loop.run(self.algorithm, problem, self.network, **how).metrics.items()}
+        how = {"rounds": self.rounds, "x0": jnp.asarray(self.x0, float), "seed": self.seed}
+        return trajectory(self.algorithm, problem, self.network, **how).states
 
     # Rounds by hand.
 

@@ -70,7 +70,7 @@ def module(cls: type[_T]) -> type[_T]:
         if name not in vars(cls) and isinstance(inspect.getattr_static(cls, name, None), _Derived):
             setattr(cls, name, dataclasses.field())  # what a base derives is not the field's default
     if "__repr__" not in vars(cls):
-        cls.__repr__ = shown
+        cls.__repr__ = shown  # type: ignore[assignment]
     cls = dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
     fields = dataclasses.fields(cls)  # type: ignore[arg-type]
     traced = [f.name for f in fields if not f.metadata.get("static")]

@@ -16,6 +16,36 @@ import numpy as np
 from jaxdec._module import shown, step_sizes
 from jaxdec.types import LAWS, STRUCTURAL, Cost
 
+__all__ = [
+    "DEFAULTS",
+    "DIRECTED",
+    "EXAMPLES",
+    "HINTS",
+    "NEEDED",
+    "NUMBERS",
+    "TAKEN",
+    "Facts",
+    "algorithm",
+    "checkpoints",
+    "choice",
+    "facts",
+    "fitting",
+    "fraction",
+    "free",
+    "horizon",
+    "integer",
+    "laws",
+    "limit",
+    "measured",
+    "part",
+    "parts",
+    "positive",
+    "single",
+    "sizes",
+    "start",
+    "violation",
+]
+
 # What a part of the contract must have, and how that is written.
 NEEDED = {
     "algorithm": {"init": "def init(self, problem, x0, r)", "step": "def step(self, problem, state, r)"},
@@ -72,7 +102,7 @@ def part(kind: str, value: Any) -> None:
         raise TypeError(f"expected a network, got {_a(is_a or 'matrix')}, {name}; write networks.static({W})")
     if is_a is None and type(value).__module__ == "builtins":
         raise TypeError(f"expected {_a(kind)}, such as {EXAMPLES[kind]}; got {shown(value)}")
-    if is_a not in (kind, None):
+    if is_a is not None and is_a != kind:
         order = "the order is (algorithm, problem, network)" if is_a in NEEDED else f"write {EXAMPLES[kind]}"
         raise TypeError(f"expected {_a(kind)}, got {_a(is_a)}, {name}; {order}")
     if any(leaf is value for leaf in jax.tree.leaves(value)):
@@ -103,10 +133,10 @@ def _seems(value: Any) -> str | None:
     has = lambda *names: all(hasattr(type(value), name) or name in _fields(type(value)) for name in names)
     if "networkx" in homes or has("senders", "receivers"):
         return "graph"
-    if has("at") or has("provides"):
-        return "network"
     if has("step") or has("requires"):
         return "algorithm"
+    if has("at") or has("provides"):
+        return "network"
     if has("loss") or has("grad") or has("sample"):
         return "problem"
     return "matrix" if has("__matmul__") else None

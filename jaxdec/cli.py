@@ -25,6 +25,33 @@ from jaxdec.sweeps import load
 from jaxdec.sweeps import sweep as run_sweep
 from jaxdec.sweeps.tuning import tune
 
+__all__ = [
+    "HORIZON",
+    "X64",
+    "Axis",
+    "Band",
+    "Bandwidth",
+    "Compute",
+    "Every",
+    "Folder",
+    "Latency",
+    "Metric",
+    "Parallel",
+    "Rounds",
+    "Seeds",
+    "Spec",
+    "app",
+    "console",
+    "digits_on_a_ring",
+    "export",
+    "list_everything",
+    "plot",
+    "read",
+    "show",
+    "sweep",
+    "tune_command",
+]
+
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,

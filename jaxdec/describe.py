@@ -17,6 +17,8 @@ import jax
 import jaxlib
 import numpy as np
 
+__all__ = ["brief", "commit", "describe", "differences", "fields", "get", "replace", "versions"]
+
 
 def describe(obj: Any) -> Any:
     """Numbers and texts as they are; arrays by shape, dtype and digest; objects by class and fields, functions by name.

@@ -23,6 +23,24 @@ from jaxdec.storage.segments import Segments, SoFar, advance
 from jaxdec.storage.segments import length as segment_length
 from jaxdec.types import Cost, Metric, Round, World, frozen
 
+__all__ = [
+    "Carry",
+    "Keys",
+    "Outline",
+    "Trace",
+    "catalogue",
+    "check",
+    "joined",
+    "measured",
+    "outline",
+    "prepare",
+    "ready",
+    "run",
+    "simulate",
+    "start",
+    "total_cost",
+]
+
 
 class Keys(NamedTuple):
     """The five streams that a seed's key is split into."""
@@ -85,7 +103,7 @@ def simulate(algorithm, problem, network, x0, key, since=None, *, rounds: int, e
         memory, world, now, r = at(carry.memory, t)
         state, cost = returned.outcome(now, "step", now.step(problem, carry.state, r))
         state = returned.carried(now, carry.state, state)
-        if freezes and not r.everybody:
+        if freezes and world.active is not None:
             state = frozen(world.active, carry.state, state)
         if freezes:
             cost = _present(cost, r)

@@ -43,7 +43,7 @@ def grad_norm_sq(problem: Any, state: Any, world: World | None = None):
 
 def consensus(problem: Any, state: Any, world: World | None = None):
     """(1/n) Σ_i ‖x_i - xbar‖²: how far the nodes are from agreeing."""
-    return _over(jnp.sum((state.x - _mean(state, world)) ** 2, axis=1), world)
+    return _over(jnp.sum((state.x - _mean(state, world)[None]) ** 2, axis=1), world)
 
 
 def distance(problem: Any, state: Any, world: World | None = None):

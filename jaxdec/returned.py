@@ -12,6 +12,8 @@ import jax.numpy as jnp
 from jaxdec._module import shown
 from jaxdec.types import Cost, World
 
+__all__ = ["carried", "outcome", "started", "world"]
+
 
 def world(network: Any, returned: Any) -> tuple[Any, World]:
     """What a network's `at` returned: the memory and the world."""

@@ -37,6 +37,21 @@ from jaxdec import checks
 from jaxdec._module import module, static
 from jaxdec.types import Batch, Iterates, ScalarLike
 
+__all__ = [
+    "OASIS",
+    "AdaGrad",
+    "AdaHessian",
+    "Adam",
+    "Identity",
+    "RMSProp",
+    "Rule",
+    "Scaling",
+    "Start",
+    "State",
+    "hutchinson",
+    "require_scaling",
+]
+
 Rule = Literal["max", "add"]
 Start = Literal["statistic", "identity", "zero"]
 

@@ -12,6 +12,28 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, Num, PyTree
 
+__all__ = [
+    "LAWS",
+    "STRUCTURAL",
+    "Algorithm",
+    "Batch",
+    "Cost",
+    "Iterates",
+    "Law",
+    "Measured",
+    "Metric",
+    "Network",
+    "PRNGKey",
+    "Problem",
+    "Round",
+    "Scalar",
+    "ScalarLike",
+    "StepSize",
+    "Vector",
+    "World",
+    "frozen",
+]
+
 Iterates: TypeAlias = Float[Array, "n d"]
 Vector: TypeAlias = Float[Array, " d"]
 Scalar: TypeAlias = Float[Array, ""]

@@ -1,4 +1,4 @@
-"""Everything is tested in float64 on the CPU."""
+"""Everything is tested in float64 on the CPU, with shapes checked at run time and no rank promoted unasked."""
 
 import os
 from importlib.metadata import version
@@ -11,5 +11,8 @@ if version("jaxlib").startswith("0.10."):  # later ones do not know this flag, a
     os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
 
 import jax
+from jaxtyping import install_import_hook
 
 jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+install_import_hook("jaxdec", "shapes.checked")

@@ -51,7 +51,7 @@ def compress(compressors, key, x):
 @cache
 def draws(one_vector):
     """DRAWS messages of every compressor, of one vector or of as many random ones: the rows, and what they became."""
-    rows = jnp.tile(VECTOR, (DRAWS, 1)) if one_vector else jax.random.normal(KEY, (DRAWS, D)) * VECTOR
+    rows = jnp.tile(VECTOR, (DRAWS, 1)) if one_vector else jax.random.normal(KEY, (DRAWS, D)) * VECTOR[None]
     values = [np.asarray(m.value) for m in compress(ALL, jax.random.key(1), rows)]
     return np.asarray(rows), dict(zip(ALL, values, strict=True))
 
@@ -132,7 +132,7 @@ def test_quantization_of_one_gaussian_vector_at_several_levels_from_the_same_dra
     @jax.vmap
     def at(levels):
         value = C.Quantization(levels)(KEY, jnp.tile(x, (DRAWS, 1))).value
-        return jnp.sum((value - x) ** 2, axis=1) / jnp.sum(x**2), jnp.sum(value != 0, axis=1), value[:3]
+        return jnp.sum((value - x[None]) ** 2, axis=1) / jnp.sum(x**2), jnp.sum(value != 0, axis=1), value[:3]
 
     error, nonzeros, first = map(np.asarray, at(levels))
     ratio = np.abs(x) / np.linalg.norm(x)
@@ -217,7 +217,7 @@ def test_zero_is_sent_as_zero_and_divergence_stays_in_its_row_under_vmap_as_alon
 
 
 def test_compressing_per_block_is_compressing_each_block():
-    x = jax.random.normal(KEY, (50, D)) * VECTOR
+    x = jax.random.normal(KEY, (50, D)) * VECTOR[None]
     masked = [jnp.zeros_like(x).at[:, a:b].set(x[:, a:b]) for a, b in pairwise(ENDS)]
 
     @jax.jit

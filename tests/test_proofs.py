@@ -1,6 +1,6 @@
 """Proofs that the contract carries what is not in the library: methods and networks as a user writes them."""
 
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +8,7 @@ import pytest
 from jaxtyping import Array, Bool, Float, Int
 
 import jaxdec
-from jaxdec import algorithms, compressors, graphs, module, networks, problems, static, step_size, testing
+from jaxdec import compressors, module, networks, problems, static, step_size, testing
 from jaxdec.compressors import Compressor
 from jaxdec.types import Cost, Iterates, ScalarLike, StepSize, World
 

@@ -61,7 +61,9 @@ def test_coins_of_extreme_probabilities_leave_somebody(p):
 
 def test_cohorts_are_uniform_subsets_of_their_size():
     network = networks.server(5, cohort=2)
-    clients = jax.vmap(lambda key: network.at((), 0, key)[1].clients)(jax.random.split(jax.random.key(3), 20000))
+    clients = jax.vmap(lambda key: network.at((), jnp.asarray(0), key)[1].clients)(
+        jax.random.split(jax.random.key(3), 20000)
+    )
     assert clients.shape == (20000, 2)
     assert np.all(clients[:, 0] < clients[:, 1])
     pairs = np.bincount(np.asarray(clients) @ [5, 1], minlength=25)

@@ -6,6 +6,8 @@ from jaxdec import checks
 from jaxdec._module import module, static, step_size
 from jaxdec.types import Cost, Iterates, StepSize
 
+__all__ = ["AB", "State"]
+
 
 class State(NamedTuple):
     x: Iterates  # (n, d), iterates

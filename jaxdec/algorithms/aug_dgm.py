@@ -3,6 +3,8 @@
 from jaxdec.algorithms.gradient_tracking import GradientTracking
 from jaxdec.types import StepSize
 
+__all__ = ["AugDGM"]
+
 
 def AugDGM(lr: StepSize) -> GradientTracking:
     """Aug-DGM, also known as ATC-DIGing: `GradientTracking` with form="atc", and nothing else.

@@ -1,5 +1,6 @@
 """CHOCO: gossip and SGD with compressed messages and error feedback, on undirected graphs."""
 
+from collections.abc import Mapping
 from typing import ClassVar, NamedTuple
 
 import jax.numpy as jnp
@@ -8,6 +9,8 @@ from jaxdec import compressors
 from jaxdec._module import module, step_size
 from jaxdec.compressors import Compressor
 from jaxdec.types import Cost, Iterates, StepSize
+
+__all__ = ["ChocoGossip", "ChocoSGD", "DirectState", "QuantizedGossip", "State"]
 
 
 class State(NamedTuple):
@@ -27,7 +30,7 @@ class ChocoGossip:
     Symbols: X is `x` and Xhat is `xhat`, (n, d) each; gamma is `consensus_lr`, Q is `compressor`.
     Cost per round: the message Q(X - Xhat) to each neighbour; no gradients.
     W: symmetric and doubly stochastic. If it changes over time, whoever may ever hear node j must follow all of its
-    messages.
+    messages, and pay for them: the cost counts one message to each neighbour. No message may be lost.
     Guarantee: Σ x_i = Σ x0_i in every round, for any Q. For contractive Q, E‖Q(x) - x‖² ≤ (1 - delta) ‖x‖² with
     delta > 0, biased or not, X goes to the mean of x0 linearly if consensus_lr is small enough. With Q = I and
     consensus_lr = 1 it is exact gossip, X = W X.
@@ -43,6 +46,10 @@ class ChocoGossip:
     """
 
     requires: ClassVar[str] = "symmetric"
+    wants: ClassVar[Mapping[str, str]] = {
+        "fixed": "whoever may ever hear a node must follow all of its messages, and the cost counts neighbours alone"
+    }
+    replicas: ClassVar[bool] = True
     consensus_lr: StepSize = step_size()
     compressor: Compressor
 
@@ -72,7 +79,7 @@ class ChocoSGD:
     Symbols: X is `x` and Xhat is `xhat`, (n, d) each; eta is `lr`, gamma is `consensus_lr`, Q is `compressor`.
     Cost per round: one minibatch gradient per node, the message Q(X' - Xhat) to each neighbour.
     W: symmetric and doubly stochastic. If it changes over time, whoever may ever hear node j must follow all of its
-    messages.
+    messages, and pay for them: the cost counts one message to each neighbour. No message may be lost.
     Guarantee: xbar moves by -lr mean_i g_i in every round, for any Q. With Q = I and consensus_lr = 1 it is `DSGD`
     ("atc"); like that it stalls at a distance O(lr ζ) from the minimizer when the f_i differ (ζ) and lr is constant.
     Reference: Koloskova, Stich, Jaggi (2019), arXiv:1902.00340, Algorithm 2, with a constant step and the last iterate
@@ -87,6 +94,10 @@ class ChocoSGD:
     """
 
     requires: ClassVar[str] = "symmetric"
+    wants: ClassVar[Mapping[str, str]] = {
+        "fixed": "whoever may ever hear a node must follow all of its messages, and the cost counts neighbours alone"
+    }
+    replicas: ClassVar[bool] = True
     lr: StepSize = step_size()
     consensus_lr: StepSize = step_size()
     compressor: Compressor

@@ -11,6 +11,8 @@ from jaxdec._module import module, step_size
 from jaxdec.compressors import require_unbiased
 from jaxdec.types import Cost, ScalarLike, StepSize
 
+__all__ = ["QSGD", "SGD", "BiQSGD", "State"]
+
 
 class State(NamedTuple):
     x: Float[Array, "1 d"]  # the server's model

@@ -1,11 +1,14 @@
 """D2, also called exact diffusion, and NIDS: exact methods that send one vector a round."""
 
+from collections.abc import Mapping
 from typing import ClassVar, NamedTuple
 
 import jax.numpy as jnp
 
 from jaxdec._module import module, step_size
 from jaxdec.types import Cost, Iterates, StepSize
+
+__all__ = ["D2", "NIDS", "ExactDiffusion", "State"]
 
 
 class State(NamedTuple):
@@ -32,8 +35,9 @@ class D2:
 
     Symbols: X and C are `x` and `c`, (n, d) each; gamma is `lr`.
     Cost per round: one minibatch gradient per node, one d-vector to each neighbour.
-    W: symmetric with least eigenvalue λ > -1/3, which `run` does NOT check (it would cost an eigenvalue problem per
-    run): look at `graphs.spectrum(W).lambda_min`. The ring with weights 1/3 and an even number of nodes has λ = -1/3,
+    W: fixed, since on W that change it diverges where each of them alone would do, on random matchings for one.
+    Symmetric with least eigenvalue λ > -1/3, which `run` does NOT check (it would cost an eigenvalue problem per run):
+    look at `graphs.spectrum(W).lambda_min`. The ring with weights 1/3 and an even number of nodes has λ = -1/3,
     on the boundary; the hypercube and many a dense graph with uniform weights lie beyond it. There take (I + W)/2,
     that is `NIDS` or `networks.static(graphs.lazy(W))`.
     Guarantee: Σ c_i = 0 in every round. With exact gradients the fixed point is x_i = x*, c_i = -∇f_i(x*), however
@@ -52,7 +56,7 @@ class D2:
     True
     """
 
-    requires: ClassVar[str] = "symmetric"
+    requires: ClassVar[frozenset[str]] = frozenset({"symmetric", "fixed"})
     lr: StepSize = step_size()
 
     def limit(self, eigenvalue: float) -> float:
@@ -95,7 +99,8 @@ class NIDS:
 
     Symbols: X and C are `x` and `c`, (n, d) each; alpha is `lr`.
     Cost per round: one minibatch gradient per node, one d-vector to each neighbour.
-    W: symmetric.
+    W: symmetric. Where it changes, sums and fixed point stay, but convergence is not promised: on rings and paths whose
+    links are down for long NIDS diverges, at small steps too.
     Guarantee: Σ c_i = 0 in every round. With exact gradients the fixed point is x_i = x*, c_i = -∇f_i(x*). On
     quadratics of equal curvature a it converges if and only if lr a < 2, the limit of gradient descent, on every
     connected network: the polynomial of D2 with (1 + l)/2 in the place of l.
@@ -110,6 +115,9 @@ class NIDS:
     """
 
     requires: ClassVar[str] = "symmetric"
+    wants: ClassVar[Mapping[str, str]] = {
+        "fixed": "convergence is not promised: where links are down for long it may diverge, at small steps too"
+    }
     lr: StepSize = step_size()
 
     def limit(self, eigenvalue: float) -> float:

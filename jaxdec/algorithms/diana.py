@@ -12,6 +12,8 @@ from jaxdec.algorithms import _clients
 from jaxdec.compressors import memory, require_unbiased
 from jaxdec.types import Cost, ScalarLike, StepSize
 
+__all__ = ["DIANA", "State"]
+
 
 class State(NamedTuple):
     x: Float[Array, "1 d"]  # the server's model

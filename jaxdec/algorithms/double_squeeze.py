@@ -11,6 +11,8 @@ from jaxdec._module import module, step_size
 from jaxdec.compressors import memory, require_compressor, require_contractive
 from jaxdec.types import Cost, Iterates, Scalar, ScalarLike, StepSize
 
+__all__ = ["DistEFSGD", "DoubleSqueeze", "EFState", "State"]
+
 
 class State(NamedTuple):
     x: Float[Array, "1 d"]  # the model, the server's and the clients'

@@ -8,6 +8,8 @@ from jaxdec import checks
 from jaxdec._module import module, step_size
 from jaxdec.types import Cost, Iterates, ScalarLike, StepSize
 
+__all__ = ["DSGDm", "State"]
+
 
 class State(NamedTuple):
     x: Iterates  # (n, d), iterates

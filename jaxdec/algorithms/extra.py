@@ -1,11 +1,14 @@
 """EXTRA: decentralized gradient descent with a correction that makes it exact."""
 
+from collections.abc import Mapping
 from typing import ClassVar, NamedTuple
 
 import jax.numpy as jnp
 
 from jaxdec._module import module, step_size
 from jaxdec.types import Cost, Iterates, StepSize
+
+__all__ = ["EXTRA", "State"]
 
 
 class State(NamedTuple):
@@ -30,7 +33,8 @@ class EXTRA:
 
     Symbols: X and C are `x` and `c`, (n, d) each; alpha is `lr`, and the second matrix is (I + W)/2.
     Cost per round: one minibatch gradient per node, one d-vector to each neighbour.
-    W: symmetric.
+    W: symmetric. Where it changes, sums and fixed point stay, but convergence is not promised: on rings and paths whose
+    links are down for long EXTRA diverges, at small steps too.
     Guarantee: Σ c_i = 0 in every round. With exact gradients the fixed point is x_i = x*, c_i = -∇f_i(x*), however
     different the f_i. On quadratics of equal curvature a, z² - (1 + l - lr a) z + (1 + l)/2 - lr a has its roots inside
     the unit circle for every eigenvalue l of W, but for l = 1 the root 1 of what is conserved, if and only if
@@ -44,6 +48,9 @@ class EXTRA:
     """
 
     requires: ClassVar[str] = "symmetric"
+    wants: ClassVar[Mapping[str, str]] = {
+        "fixed": "convergence is not promised: where links are down for long it may diverge, at small steps too"
+    }
     lr: StepSize = step_size()
 
     def limit(self, eigenvalue: float) -> float:

@@ -11,6 +11,8 @@ from jaxdec import checks
 from jaxdec._module import module, static
 from jaxdec.types import Cost
 
+__all__ = ["FedOpt", "State"]
+
 
 class State(NamedTuple):
     x: Float[Array, "1 d"]  # the server's model

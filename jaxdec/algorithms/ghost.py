@@ -11,6 +11,8 @@ from jaxdec.algorithms import _clients
 from jaxdec.compressors import memory, require_unbiased
 from jaxdec.types import Cost, StepSize
 
+__all__ = ["ArtemisND", "Ghost", "State"]
+
 
 class State(NamedTuple):
     x: Float[Array, "1 d"]  # the server's model, exact

@@ -9,6 +9,8 @@ from jaxdec import checks
 from jaxdec._module import module, static, step_size
 from jaxdec.types import Cost, Iterates, StepSize
 
+__all__ = ["KGT", "PeriodicalGT", "State"]
+
 
 class State(NamedTuple):
     x: Iterates  # (n, d), iterates
@@ -58,7 +60,7 @@ class KGT:
         if self.start == "zero":
             return State(x0, jnp.zeros_like(x0)), Cost()
         g = problem.grad(x0, r.draw(problem))
-        return State(x0, jnp.mean(g, axis=0) - g), Cost(vectors=1)
+        return State(x0, jnp.mean(g, axis=0, keepdims=True) - g), Cost(vectors=1)
 
     def step(self, problem, s, r):
         K = self.local_steps

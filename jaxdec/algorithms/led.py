@@ -9,6 +9,8 @@ from jaxdec import checks
 from jaxdec._module import module, static, step_size
 from jaxdec.types import Cost, Iterates, ScalarLike, StepSize
 
+__all__ = ["LED", "State"]
+
 
 class State(NamedTuple):
     x: Iterates  # (n, d), iterates
@@ -27,8 +29,8 @@ class LED:
 
     Symbols: X and Y are `x` and `y`, (n, d) each; tau is `local_steps`, alpha is `lr`, beta is `beta`, 1/K where None.
     Cost per round: K minibatch gradients per node, one d-vector to each neighbour: half of `KGT`.
-    W: symmetric with least eigenvalue λ > -1/3, as for `D2`, which `run` does not check: with λ < -1/3 small steps
-    diverge. Where it is not, take `networks.static(graphs.lazy(W))`.
+    W: fixed, and symmetric with least eigenvalue λ > -1/3, as for `D2`, which `run` does not check: with λ < -1/3
+    small steps diverge. Where it is not, take `networks.static(graphs.lazy(W))`.
     Guarantee: Σ y_i = 0 in every round. With exact gradients the fixed point is x_i = x*, y_i = -(lr/beta) ∇f_i(x*),
     for every K and however different the f_i. With K = 1 and beta = 1 it is D2.
     Reference: Alghunaim (2024), arXiv:2302.00620, Algorithm 1; beta = 1/K is the choice of the code
@@ -43,7 +45,7 @@ class LED:
     True
     """
 
-    requires: ClassVar[str] = "symmetric"
+    requires: ClassVar[frozenset[str]] = frozenset({"symmetric", "fixed"})
     lr: StepSize = step_size()
     local_steps: int = static()
     beta: ScalarLike | None = None

@@ -9,6 +9,8 @@ from jaxdec import checks
 from jaxdec._module import module, static, step_size
 from jaxdec.types import Cost, StepSize
 
+__all__ = ["LocalSGD", "State"]
+
 
 class State(NamedTuple):
     x: Float[Array, "1 d"]  # the server's model

@@ -15,6 +15,8 @@ from jaxdec.algorithms import _clients
 from jaxdec.compressors import Quantization, memory, require_unbiased
 from jaxdec.types import Cost, ScalarLike, StepSize
 
+__all__ = ["FROZEN", "MCM", "RandMCM", "RandState", "State"]
+
 FROZEN = (
     "the clients see the model with noise of relative size omega in its distance to the memory, which never moves; the "
     "noise does not vanish at the minimizer, and the run stalls far from it or diverges"

@@ -1,5 +1,6 @@
 """ProxSkip over a network: local steps, and gossip when a coin says so."""
 
+from collections.abc import Mapping
 from typing import ClassVar, NamedTuple
 
 import jax
@@ -8,6 +9,8 @@ import numpy as np
 
 from jaxdec._module import module, step_size
 from jaxdec.types import Cost, Iterates, ScalarLike, StepSize
+
+__all__ = ["ProxSkip", "State"]
 
 
 class State(NamedTuple):
@@ -32,6 +35,7 @@ class ProxSkip:
     Cost per round: one minibatch gradient per node; one d-vector to each neighbour in the rounds that communicate.
     W: symmetric; positive semidefinite for consensus_lr = 1, which `run` does not check. For any other take
     consensus_lr = 1/2, or less: it stands for (I + W)/2 in the place of W. Otherwise small steps may diverge.
+    Where W changes, sums and fixed point stay, but convergence is not promised, as of `EXTRA`.
     Guarantee: Σ h_i = 0 in every round. With exact gradients the fixed point is x_i = x*, h_i = ∇f_i(x*), however
     different the f_i. With p = 1 and consensus_lr = 1 it is D2, h being minus its c.
     Reference: Mishchenko, Malinovsky, Stich, Richtárik (2022), arXiv:2202.09357, whose variant for networks this is.
@@ -48,6 +52,9 @@ class ProxSkip:
     """
 
     requires: ClassVar[str] = "symmetric"
+    wants: ClassVar[Mapping[str, str]] = {
+        "fixed": "convergence is not promised: where links are down for long it may diverge, at small steps too"
+    }
     lr: StepSize = step_size()
     probability: ScalarLike
     consensus_lr: StepSize = step_size(default=1.0)

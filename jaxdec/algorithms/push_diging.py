@@ -8,6 +8,8 @@ from jaxtyping import Array, Float
 from jaxdec._module import module, step_size
 from jaxdec.types import Cost, Iterates, StepSize
 
+__all__ = ["PushDIGing", "State"]
+
 
 class State(NamedTuple):
     x: Iterates  # (n, d), estimates: the ratios of numerators to masses

@@ -8,6 +8,8 @@ from jaxdec import checks
 from jaxdec._module import module, static, step_size
 from jaxdec.types import Cost, Iterates, ScalarLike, StepSize
 
+__all__ = ["QGDSGDm", "State"]
+
 
 class State(NamedTuple):
     x: Iterates  # (n, d), iterates

@@ -10,6 +10,8 @@ from jaxdec._module import module, step_size
 from jaxdec.compressors import Compressor
 from jaxdec.types import Cost, Iterates, StepSize
 
+__all__ = ["DirectState", "DirectlyQuantizedPushSum", "QuantizedPushSum", "QuantizedPushSumGossip", "State"]
+
 
 class State(NamedTuple):
     x: Iterates  # (n, d), estimates: the ratios of numerators to masses
@@ -53,6 +55,7 @@ class QuantizedPushSumGossip:
     """
 
     requires: ClassVar[str] = "column stochastic"
+    replicas: ClassVar[bool] = True
     compressor: Compressor
 
     def check(self) -> None:
@@ -103,6 +106,7 @@ class QuantizedPushSum:
     """
 
     requires: ClassVar[str] = "column stochastic"
+    replicas: ClassVar[bool] = True
     lr: StepSize = step_size()
     compressor: Compressor
 

@@ -11,6 +11,8 @@ from jaxdec._module import module, static, step_size
 from jaxdec.scaling import Scaling
 from jaxdec.types import Cost, Iterates, Round, ScalarLike, StepSize
 
+__all__ = ["SAVIC", "HeavyBall", "LocalSAVIC", "State"]
+
 
 class State(NamedTuple):
     x: Float[Array, "1 d"]  # the server's model

@@ -10,6 +10,8 @@ from jaxdec import checks
 from jaxdec._module import module, static, step_size
 from jaxdec.types import Cost, Iterates, StepSize
 
+__all__ = ["SCAFFOLD", "State"]
+
 
 class State(NamedTuple):
     x: Float[Array, "1 d"]  # the server's model

@@ -28,6 +28,24 @@ from jaxdec import checks
 from jaxdec._module import module, static
 from jaxdec.types import Iterates, PRNGKey, ScalarLike, Vector
 
+__all__ = [
+    "Blocks",
+    "Compressor",
+    "Identity",
+    "Message",
+    "Quantization",
+    "RandK",
+    "RandP",
+    "Scaled",
+    "ScaledSign",
+    "TopK",
+    "bits_authors",
+    "levels_for_bits",
+    "require_compressor",
+    "require_contractive",
+    "require_unbiased",
+]
+
 Blocks = tuple[int, ...]
 
 
@@ -249,7 +267,8 @@ class Scaled:
 
     def __call__(self, key: PRNGKey, x: Iterates, blocks: Blocks | None = None) -> Message:
         message = self.compressor(key, x, blocks)
-        return message._replace(value=self.delta(blocks or (x.shape[1],)) * message.value)
+        delta = jnp.asarray(self.delta(blocks or (x.shape[1],)), x.dtype)
+        return message._replace(value=jnp.broadcast_to(delta, x.shape) * message.value)
 
     def delta(self, blocks: Blocks) -> ScalarLike | Vector:
         return 1 / (1 + self.compressor.omega(blocks))

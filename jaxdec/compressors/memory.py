@@ -22,6 +22,8 @@ from jaxtyping import Array, Float
 from jaxdec.compressors.maps import Identity, Message
 from jaxdec.types import Iterates, PRNGKey, ScalarLike
 
+__all__ = ["Sent", "advise", "advise_feedback", "corrected", "difference", "rate"]
+
 
 class Sent(NamedTuple):
     """A compressed vector, as sender and receiver have it."""

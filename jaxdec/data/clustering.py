@@ -8,6 +8,8 @@ from numpy.typing import ArrayLike
 from jaxdec.data.partitions import Partition, from_lists
 from jaxdec.data.sources import Dataset, whole
 
+__all__ = ["clusters", "rebalanced", "tsne_clusters"]
+
 
 def clusters(labels: ArrayLike, *, ratio: float | None = 10.0) -> Partition:
     """Node i holds the samples of cluster i, rebalanced.

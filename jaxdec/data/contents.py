@@ -8,6 +8,8 @@ from numpy.typing import ArrayLike
 from jaxdec.data.partitions import Partition, check_reach, class_labels
 from jaxdec.data.sources import Dataset, whole
 
+__all__ = ["Statistics", "describe", "label_counts", "statistics"]
+
 
 def label_counts(partition: Partition, data: Dataset | ArrayLike, classes: int | None = None) -> np.ndarray:
     """(n, classes) int64, how many samples of each class each node holds.

@@ -20,6 +20,8 @@ from typing import IO, Any, NamedTuple
 
 import pooch
 
+__all__ = ["TIMEOUT", "Remote", "atomic", "cache", "check_digest", "content", "download", "file", "folders", "opened"]
+
 TIMEOUT = 20.0  # seconds without an answer, after which a server counts as out of reach
 
 

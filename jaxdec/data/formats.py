@@ -13,6 +13,8 @@ import numpy as np
 
 from jaxdec.data.files import content, opened
 
+__all__ = ["IDX_DTYPES", "cifar_binary", "cifar_pickle", "class_folders", "idx", "labelled", "members", "parse_idx"]
+
 IDX_DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 

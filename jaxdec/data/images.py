@@ -10,6 +10,22 @@ from jaxdec.data import formats
 from jaxdec.data.files import Remote, atomic, cache, check_digest, content, file, folders
 from jaxdec.data.sources import Dataset, dataset
 
+__all__ = [
+    "CIFAR10_CLASSES",
+    "CIFAR10_FILES",
+    "CIFAR10_SHA256",
+    "IDX_FILES",
+    "MNIST_CONTENT",
+    "SERVED",
+    "Served",
+    "cifar10",
+    "cifar10_batches",
+    "cifar10_folders",
+    "fashion_mnist",
+    "idx_dataset",
+    "mnist",
+]
+
 IDX_FILES = {
     "inputs": "train-images-idx3-ubyte",
     "targets": "train-labels-idx1-ubyte",

@@ -8,6 +8,8 @@ from numpy.typing import ArrayLike
 from jaxdec.data.partitions import Partition, class_labels, concentration, from_lists, node_count
 from jaxdec.data.sources import Dataset, whole
 
+__all__ = ["DIRICHLET_ATTEMPTS", "classes_per_node", "dirichlet", "main_class", "shards"]
+
 DIRICHLET_ATTEMPTS = 1000
 
 

@@ -15,6 +15,19 @@ from numpy.typing import ArrayLike
 
 from jaxdec.data.sources import Dataset, whole
 
+__all__ = [
+    "Partition",
+    "check_reach",
+    "class_labels",
+    "concentration",
+    "explicit",
+    "from_lists",
+    "iid",
+    "node_count",
+    "quantity",
+    "stackable",
+]
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Partition:

@@ -9,6 +9,8 @@ import numpy as np
 import wadler_lindig as wl
 from numpy.typing import ArrayLike
 
+__all__ = ["INPUT_DTYPES", "Dataset", "binary", "breast_cancer", "dataset", "digits", "split", "whole"]
+
 INPUT_DTYPES = (np.float32, np.float64, np.uint8)
 
 

@@ -8,6 +8,8 @@ import numpy as np
 from jaxdec.data.files import Remote, cache, check_digest, content, file, opened
 from jaxdec.data.sources import Dataset, dataset
 
+__all__ = ["CALLED", "SHA256", "SUFFIXES", "URL", "libsvm"]
+
 URL = "https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/"
 SUFFIXES = ("", ".bz2", ".gz", ".xz")
 

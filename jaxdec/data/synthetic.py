@@ -6,6 +6,8 @@ import numpy as np
 
 from jaxdec.data.sources import Dataset, dataset, whole
 
+__all__ = ["synthetic_classification", "synthetic_regression"]
+
 
 def synthetic_classification(
     samples: int, features: int, classes: int = 2, separation: float = 1.0, seed: int = 0

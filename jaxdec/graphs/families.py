@@ -19,6 +19,30 @@ from jaxdec.graphs._matrix import as_matrix
 if TYPE_CHECKING:
     import networkx as nx
 
+__all__ = [
+    "ATTEMPTS",
+    "REPAIRS",
+    "Graph",
+    "complete",
+    "directed_exponential",
+    "directed_ring",
+    "erdos_renyi",
+    "exponential",
+    "from_matrix",
+    "from_networkx",
+    "grid",
+    "hypercube",
+    "path",
+    "random_digraph",
+    "random_regular",
+    "ring",
+    "semantic_exponential",
+    "small_world",
+    "star",
+    "torus",
+    "tree",
+]
+
 ATTEMPTS = 100  # draws of a random graph before it is called disconnected
 REPAIRS = 10_000  # rounds of redrawing loops and repeated edges
 
@@ -77,7 +101,8 @@ class Graph:
         # An offset is taken by at most n arcs, so all nodes have the same offsets where each is taken n times.
         ends = (np.stack(np.unravel_index(end, group)) for end in (self.receivers, self.senders))
         offsets = np.subtract(*ends) % np.asarray(group)[:, None]
-        return len(self.senders) == self.n * np.count_nonzero(np.bincount(np.ravel_multi_index(tuple(offsets), group)))
+        different = np.count_nonzero(np.bincount(np.ravel_multi_index(tuple(offsets), group)))
+        return bool(len(self.senders) == self.n * different)
 
     def __repr__(self) -> str:
         return f"Graph({self.name!r}, n={self.n}, arcs={len(self.senders)})"

@@ -9,6 +9,8 @@ from scipy.sparse import linalg
 
 from jaxdec.graphs._matrix import as_matrix
 
+__all__ = ["DENSE", "Spectrum", "mixing_parameter", "properties", "spectral_gap", "spectrum"]
+
 DENSE = 2000  # nodes up to which a spectrum comes from a dense eigensolver
 
 

@@ -11,6 +11,8 @@ import scipy.sparse as sp
 from jaxdec.graphs._matrix import as_matrix
 from jaxdec.graphs.families import Graph
 
+__all__ = ["column_stochastic", "lazy", "max_degree", "metropolis", "row_stochastic", "uniform"]
+
 # Weights: Graph -> (n, n) sparse W.
 
 

@@ -1,8 +1,8 @@
 """The arc view of a mixing operator: what every node hears, arc by arc, and what is left of W where some is lost.
 
-One layout for all operators, (n, k): slot s of row i is what node i hears there. What is kept on arcs is (n, k, ...), so
-that its shape tells it from what is kept on nodes. Rows are padded: a slot that is none has the node itself as its
-sender, and weight 0. That a weight is 0 says nothing else: ask `exists` and `arrived`.
+One layout for all operators, (n, k): slot s of row i is what node i hears there. What is kept on arcs is (n, k, ...),
+so that its shape tells it from what is kept on nodes. Rows are padded: a slot that is none has the node itself as its
+sender, and weight 0. A weight of 0 may also mean that something was lost: ask `exists` and `arrived`.
 
 The law: `W @ x` equals `W.own * x + W.arcs.sum(W.arcs.weight * W.arcs.hear(x))`, to rounding, for every operator and
 for what a mask leaves of it.
@@ -13,13 +13,30 @@ from typing import Any, Literal, TypeAlias, get_args
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Int, Num
 
 from jaxdec import checks
 from jaxdec._module import module, static
 
+__all__ = [
+    "ROOM",
+    "RULES",
+    "UNROLLED",
+    "Arcs",
+    "ByArcs",
+    "Masks",
+    "Pairs",
+    "Rule",
+    "Table",
+    "opposite",
+    "roomy",
+    "table",
+    "traced_table",
+]
+
 Rule: TypeAlias = Literal["link", "sender", "self", "renormalize", "drop"]
 RULES: tuple[str, ...] = get_args(Rule)
+Known: TypeAlias = Array | np.ndarray  # NumPy's where it is known when compiling
 
 ROOM = 2**25  # slots of a table: those of a star of 5000 nodes, 256 MB for each number of float64 on an arc
 UNROLLED = 32  # slots that are added one by one; of more, compiling would take longer than running
@@ -29,13 +46,13 @@ UNROLLED = 32  # slots that are added one by one; of more, compiling would take 
 class Table:
     """Who is heard in each slot. Where its arrays are NumPy's, they are constants of the program."""
 
-    sender: Int[Array, "n k"]  # the node itself where there is no arc
-    reverse: Int[Array, "n k"]  # the slot of the opposite arc in the sender's row, -1 where there is none
-    link: Int[Array, "n k"]  # the number of the undirected link, that of any where there is no arc
+    sender: Int[Known, "n k"]  # the node itself where there is no arc
+    reverse: Int[Known, "n k"]  # the slot of the opposite arc in the sender's row, -1 where there is none
+    link: Int[Known, "n k"]  # the number of the undirected link, that of any where there is no arc
     count: int = static()  # of the numbers of links
 
     @property
-    def exists(self) -> Bool[Array, "n k"]:
+    def exists(self) -> Bool[Known, "n k"]:
         return self.sender != np.arange(self.sender.shape[0])[:, None]
 
     def hear(self, x, slot: int | None = None):
@@ -65,15 +82,15 @@ class Table:
 class Pairs:
     """Every pair of nodes has its slot: slot j of row i is what i hears of j."""
 
-    exists: Bool[Array, "n n"]
+    exists: Bool[Known, "n n"]
 
     @property
-    def sender(self) -> Int[Array, "n n"]:
+    def sender(self) -> Int[Known, "n n"]:
         nodes = np.arange(self.exists.shape[0])
         return jnp.where(self.exists, nodes, nodes[:, None])
 
     @property
-    def reverse(self) -> Int[Array, "n n"]:
+    def reverse(self) -> Int[Known, "n n"]:
         return jnp.where(self.exists & self.exists.T, np.arange(self.exists.shape[0])[:, None], -1)
 
     @property
@@ -107,27 +124,27 @@ class Pairs:
 class Arcs:
     """What the nodes hear, arc by arc: (n, k) each, or (n, k, ...)."""
 
-    weight: Float[Array, "n k"]  # that the node puts on what it hears
+    weight: Num[Known, "n k"]  # that the node puts on what it hears
     who: Table | Pairs
-    alive: Bool[Array, "n k"] | None = None  # which arcs carry something; None: all
+    alive: Bool[Known, "n k"] | None = None  # which arcs carry something; None: all
 
     @property
-    def sender(self) -> Int[Array, "n k"]:
+    def sender(self) -> Int[Known, "n k"]:
         """Whom the node hears; itself where there is no arc."""
         return self.who.sender
 
     @property
-    def reverse(self) -> Int[Array, "n k"]:
+    def reverse(self) -> Int[Known, "n k"]:
         """The slot of the opposite arc in the sender's row, -1 where there is none."""
         return self.who.reverse
 
     @property
-    def exists(self) -> Bool[Array, "n k"]:
+    def exists(self) -> Bool[Known, "n k"]:
         """Where there is an arc, and not padding."""
         return self.who.exists
 
     @property
-    def arrived(self) -> Bool[Array, "n k"]:
+    def arrived(self) -> Bool[Known, "n k"]:
         """Where there is an arc, and nothing of it was lost or slept through in this round."""
         return self.exists if self.alive is None else self.exists & self.alive
 
@@ -159,7 +176,7 @@ class Masks:
         """Of a coin per undirected link that on each arc, (n, k): the same on both arcs of a link."""
         return self.arcs.who.both(coins)  # pyrefly: ignore[missing-attribute]
 
-    def masked(self, alive: Bool[Array, "n k"], rule: Rule = "link") -> "ByArcs":
+    def masked(self, alive: Bool[Known, "n k"], rule: Rule = "link") -> Any:
         """The operator without the arcs that are not alive.
 
         Args:
@@ -179,11 +196,8 @@ class Masks:
                 own = own + arcs.who.given(lost)
             case "renormalize":
                 total = own + jnp.sum(weight, axis=1)
-                nothing = total == 0
-                own, weight = (
-                    jnp.where(nothing, 1, own / total),
-                    jnp.where(nothing[:, None], 0, weight / total[:, None]),
-                )
+                own, total = jnp.where(total == 0, 1, own), jnp.where(total == 0, 1, total)  # who has nothing keeps x
+                own, weight = own / total, weight / total[:, None]
             case _:
                 checks.choice("rule", rule, RULES)
         return ByArcs(own, Arcs(weight, arcs.who, alive))
@@ -193,7 +207,7 @@ class Masks:
 class ByArcs(Masks):
     """own_i x_i + Σ_s weight_is x_(sender of is): what a mask makes of an operator."""
 
-    own: Float[Array, " n"]
+    own: Num[Known, " n"]
     arcs: Arcs
 
     @property
@@ -228,14 +242,14 @@ def roomy(n: int, k: int, dtype: Any) -> None:
 
 
 def table(sender: np.ndarray) -> Table:
-    """The table of given senders, (n, k), or of the members of a pool, (size, n, k), whose links are those of the union.
+    """The table of given senders, (n, k), or of the members of a pool, (size, n, k), links being those of the union.
 
     On the host, and of NumPy arrays, so that a program has them as constants.
     """
     *size, n, k = sender.shape
-    nodes = np.arange(n)[:, None]
-    blocks = (sender.reshape(-1, n, k) + n * np.arange(np.prod(size, dtype=int))[:, None, None]).reshape(-1, k)
-    reverse = opposite(blocks, np).reshape(sender.shape)
+    nodes, members = np.arange(n)[:, None], int(np.prod(size))
+    blocks = sender.reshape(members, n, k) + n * np.arange(members)[:, None, None]
+    reverse = opposite(blocks.reshape(members * n, k), np).reshape(sender.shape)
     pair = np.minimum(nodes, sender).astype(np.int64) * n + np.maximum(nodes, sender)
     exists = sender != nodes
     known, link = np.unique(pair[exists], return_inverse=True)
@@ -244,7 +258,7 @@ def table(sender: np.ndarray) -> Table:
     return Table(sender.astype(np.int32), reverse.astype(np.int32), links, max(1, len(known)))
 
 
-def traced_table(sender: Int[Array, "n k"]) -> Table:
+def traced_table(sender: Int[Known, "n k"]) -> Table:
     """The same of senders that are known when the program runs; a link has the number of the first of its arcs."""
     n, k = sender.shape
     reverse, arc = opposite(sender, jnp), np.arange(n * k).reshape(n, k)

@@ -31,6 +31,8 @@ from jaxdec.networks.outages import Outages, outages
 from jaxdec.networks.varying import Varying
 from jaxdec.types import PRNGKey, World
 
+__all__ = ["KEPT", "NEEDED", "Lossy", "Memory", "Sleeping", "lossy", "sleeping"]
+
 NEEDED = {
     "link": "symmetric",
     "sender": "column stochastic",

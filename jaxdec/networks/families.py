@@ -14,6 +14,30 @@ from jaxdec.networks import operators
 from jaxdec.networks import weights as _weights
 from jaxdec.types import PRNGKey, World
 
+__all__ = [
+    "CONSTANT",
+    "PushPull",
+    "Static",
+    "complete",
+    "directed_exponential",
+    "directed_ring",
+    "erdos_renyi",
+    "exponential",
+    "grid",
+    "hypercube",
+    "path",
+    "push_pull",
+    "random_digraph",
+    "random_regular",
+    "ring",
+    "semantic_exponential",
+    "small_world",
+    "star",
+    "static",
+    "torus",
+    "tree",
+]
+
 
 @module
 class Static:

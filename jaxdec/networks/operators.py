@@ -28,6 +28,8 @@ from jaxdec._module import module, static
 from jaxdec.graphs._matrix import as_matrix
 from jaxdec.networks.arcs import RULES, Arcs, ByArcs, Masks, Pairs, Rule, roomy, table, traced_table
 
+__all__ = ["COLUMNS_PER_SLOT", "Average", "Circulant", "Dense", "Form", "Identity", "NeighbourTable", "operator"]
+
 Form = Literal["identity", "average", "circulant", "table", "dense"]
 
 # One slot that is gathered costs about as much as so many columns of a matrix product (2 to 10, by n and d, on a CPU).

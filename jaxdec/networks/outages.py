@@ -14,6 +14,8 @@ from jaxdec import checks
 from jaxdec._module import module
 from jaxdec.types import PRNGKey, ScalarLike
 
+__all__ = ["Block", "GilbertElliott", "Independent", "Markov", "Outages", "outages"]
+
 # Coins are drawn for so many rounds at once where they are few: a ring of 16 then takes half the time. Of more than
 # COINS together a block gains nothing, and would have to be kept.
 ROUNDS, COINS = 64, 2**14
@@ -45,9 +47,8 @@ class Outages:
             # Of 32 bits whatever the run's dtype: the failures of a seed are the same.
             return self.rounds(jax.random.uniform(key, failed.shape, jnp.float32), failed[-1])
 
-        failed = (
-            drawn(memory.failed) if rounds == 1 else jax.lax.cond(t % rounds == 0, drawn, lambda a: a, memory.failed)
-        )
+        failed = memory.failed
+        failed = drawn(failed) if rounds == 1 else jax.lax.cond(t % rounds == 0, drawn, lambda a: a, failed)
         return memory._replace(failed=failed), jax.lax.dynamic_index_in_dim(failed, t % rounds, keepdims=False)
 
     def _coins(self, key: PRNGKey, shape: tuple[int, ...]):
@@ -126,8 +127,8 @@ def outages(name: str, model: Any) -> Outages:
     """
     if isinstance(model, Outages):
         return model
-    if isinstance(model, int | float | np.number | np.ndarray | jax.Array) and not isinstance(model, bool):
-        return Independent(model)
+    if isinstance(model, int | float | np.number | jax.Array) and not isinstance(model, bool):
+        return Independent(float(model) if isinstance(model, np.number) else model)
     raise TypeError(
         f"{name} is the probability of independent outages or a model of them, such as "
         f"networks.GilbertElliott(probability=0.1, burst=5); got {model!r}"

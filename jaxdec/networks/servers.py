@@ -17,6 +17,8 @@ from jaxdec import checks
 from jaxdec._module import module, static
 from jaxdec.types import PRNGKey, ScalarLike, World
 
+__all__ = ["Mean", "Server", "server"]
+
 
 @module
 class Mean:

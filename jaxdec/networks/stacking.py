@@ -11,6 +11,8 @@ from jaxdec.networks.families import Static
 from jaxdec.networks.operators import NeighbourTable
 from jaxdec.networks.varying import Varying
 
+__all__ = ["alike"]
+
 
 def alike(networks: list[Any]) -> list[Any]:
     """The networks, ready to run in one program where their operators have one form.

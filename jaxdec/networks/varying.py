@@ -15,6 +15,17 @@ from jaxdec.networks import operators
 from jaxdec.networks import weights as _weights
 from jaxdec.types import PRNGKey, World
 
+__all__ = [
+    "POOL",
+    "RELIABLE",
+    "Varying",
+    "one_peer_exponential",
+    "one_peer_random",
+    "periodic",
+    "random_erdos_renyi",
+    "random_matchings",
+]
+
 RELIABLE = frozenset({"reliable", "arcs"})
 POOL = 256  # graphs drawn in advance: drawing a fresh one in every round would dominate the round
 

@@ -9,6 +9,8 @@ import scipy.sparse as sp
 from jaxdec import graphs
 from jaxdec.graphs._matrix import as_matrix
 
+__all__ = ["RULES", "connected", "matrix"]
+
 RULES = ("metropolis", "uniform", "max_degree", "row_stochastic", "column_stochastic")
 
 

@@ -13,6 +13,8 @@ from flax import linen
 
 from jaxdec.nn import layers as nn
 
+__all__ = ["MLP", "MNISTCNN", "VGG11", "FashionSimpleNet", "LeNet", "LeNetGroupNorm", "ResNet", "SigmoidNet", "Softmax"]
+
 _pool = partial(nn.max_pool, window_shape=(2, 2), strides=(2, 2))
 _norm = partial(linen.GroupNorm, epsilon=1e-5)  # that of PyTorch
 

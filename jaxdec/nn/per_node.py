@@ -18,6 +18,8 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float
 
+__all__ = ["CHOSEN", "WAYS", "Way", "convolve"]
+
 Way = Literal["native", "native map", "im2col", "im2col map"]
 WAYS: tuple[Way, ...] = ("native", "native map", "im2col", "im2col map")
 

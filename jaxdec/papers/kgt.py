@@ -25,6 +25,20 @@ from jaxdec import graphs, networks, plotting, problems, sweep
 from jaxdec.algorithms import KGT, LED, LocalDSGD, PeriodicalGT
 from jaxdec.metrics import consensus, grad_norm_sq
 
+__all__ = [
+    "FLOORS",
+    "METRICS",
+    "STEP",
+    "figure",
+    "fixed_point",
+    "floor",
+    "floors",
+    "least_squares",
+    "methods",
+    "rounds_to",
+    "saving",
+]
+
 METRICS = (grad_norm_sq, consensus)
 STEP = 0.2  # K lr of `floors`
 

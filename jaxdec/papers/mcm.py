@@ -25,6 +25,22 @@ from jaxdec.data.files import file
 from jaxdec.sweeps import sweep
 from jaxdec.types import ScalarLike
 
+__all__ = [
+    "BATCH",
+    "InverseSqrt",
+    "alphas",
+    "bits_of_figures",
+    "convex",
+    "excess",
+    "figure",
+    "methods",
+    "minimum",
+    "real",
+    "smoothness",
+    "synthetic_least_squares",
+    "synthetic_logistic",
+]
+
 CLIENTS, SAMPLES = 20, 200  # SAMPLES of a client, in the synthetic sets
 BATCH = {"a9a": 50, "phishing": 50, "w8a": 12}
 

@@ -14,6 +14,8 @@ from jaxdec import data, networks, problems, run
 from jaxdec.algorithms import SGD
 from jaxdec.metrics import test
 
+__all__ = ["experiment", "problem"]
+
 WORKERS, BATCH, STEP, ROUNDS_PER_EPOCH = 20, 128, 0.1, 24
 MEAN, DEVIATION = 0.1307, 0.3081
 

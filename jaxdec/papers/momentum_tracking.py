@@ -23,6 +23,19 @@ from jaxdec.algorithms import DSGD, DecentLaM, DSGDm, MomentumTracking, QGDSGDm
 from jaxdec.metrics import consensus, loss, node_test
 from jaxdec.results import best
 
+__all__ = [
+    "ACCURACY",
+    "HEAVY",
+    "METHODS",
+    "METRICS",
+    "PLAIN",
+    "by_class",
+    "clusters",
+    "experiment",
+    "figure",
+    "problem",
+]
+
 METRICS = (loss, consensus, node_test)
 
 PLAIN = (0.02, 0.05, 0.1, 0.2, 0.5)

@@ -19,6 +19,8 @@ from jaxdec.algorithms import DSGDm, MomentumTracking
 from jaxdec.metrics import consensus, node_test
 from jaxdec.results import best
 
+__all__ = ["METHODS", "METRIC", "STEPS", "experiment", "figure", "problem"]
+
 NODES, CLASSES_PER_NODE, BATCH, TESTED = 8, 2, 32, 2000
 STEPS = (0.0005, 0.001, 0.002, 0.005, 0.02, 0.1)
 METHODS = {"DSGDm": DSGDm(lr=0.01, momentum=0.9), "Momentum Tracking": MomentumTracking(lr=0.01, momentum=0.9)}

@@ -24,6 +24,8 @@ from jaxdec import networks, plotting, problems, sweep
 from jaxdec.algorithms import DirectlyQuantizedPushSum, PushSumGossip, QuantizedPushSumGossip
 from jaxdec.compressors import Quantization, levels_for_bits
 
+__all__ = ["DIGRAPHS", "LEAST", "METHODS", "error", "experiment", "figure", "quantizer", "spent_to"]
+
 DIGRAPHS = {"sparse": 0.2, "dense": 0.5}  # probability of an arc beside those of a cycle through all nodes
 
 LEAST = 1e-10  # error down to which the figure is drawn

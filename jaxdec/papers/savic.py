@@ -28,6 +28,22 @@ from jaxdec.algorithms import SAVIC, LocalSAVIC, LocalSGD
 from jaxdec.data.files import file
 from jaxdec.metrics import loss
 
+__all__ = [
+    "GLOBAL",
+    "METHODS",
+    "STANDARDIZED",
+    "at_best",
+    "at_edge",
+    "badly_scaled",
+    "best",
+    "experiment",
+    "figure",
+    "final",
+    "medians",
+    "phishing",
+    "split",
+]
+
 CLIENTS, LOCAL_STEPS, BATCH = 20, 10, 32
 STANDARDIZED = "standardized"
 

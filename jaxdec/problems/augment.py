@@ -23,6 +23,8 @@ from jaxdec import checks
 from jaxdec._module import module, static
 from jaxdec.types import PRNGKey, ScalarLike
 
+__all__ = ["ATTEMPTS", "Chain", "Crop", "Erase", "Flip", "Normalize", "chain"]
+
 
 @module
 class Crop:
@@ -140,7 +142,8 @@ class Normalize:
     random: ClassVar[bool] = False
 
     def __call__(self, images: Array, key: PRNGKey | None) -> Array:
-        return (images - jnp.asarray(self.mean, images.dtype)) / jnp.asarray(self.deviation, images.dtype)
+        mean, deviation = (_per_channel(v, images) for v in (self.mean, self.deviation))
+        return (images - mean) / deviation
 
     def check(self, shape: tuple[int, ...]) -> None:
         for name in ("mean", "deviation"):
@@ -192,6 +195,11 @@ def _per_image(values: Array, images: Array) -> Array:
 
 def _per_pixel(values: Array, images: Array) -> Array:
     return values.reshape(*values.shape, *(1,) * (images.ndim - 3))
+
+
+def _per_channel(value: Any, images: Array) -> Array:
+    value = jnp.asarray(value, images.dtype)
+    return value.reshape((1,) * (images.ndim - value.ndim) + value.shape) if value.ndim else value
 
 
 def _image(name: str, shape: tuple[int, ...]) -> None:

@@ -13,6 +13,8 @@ from jaxdec._module import derived, module
 from jaxdec.problems import proximal
 from jaxdec.types import Batch, Iterates, PRNGKey, Scalar, ScalarLike, Vector
 
+__all__ = ["Problem", "Taken"]
+
 
 class Problem:
     """n local objectives f_i over d parameters; the network minimizes their mean.

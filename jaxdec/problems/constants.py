@@ -11,6 +11,8 @@ from scipy.sparse import linalg
 
 from jaxdec._module import cast
 
+__all__ = ["Constants", "constants"]
+
 
 class Constants(NamedTuple):
     """What rates are stated in; see `constants`."""
@@ -107,4 +109,4 @@ def _deviations(problem: Any, x: Any, key: Any, draws: int) -> tuple[Any, Any]:
     if variance is None:
         squared = lambda i: jnp.sum((problem.grad(x, problem.sample(key, i)) - g) ** 2, axis=1)
         variance = jnp.mean(jax.lax.map(squared, jnp.arange(draws)))
-    return jnp.sqrt(jnp.mean(jnp.sum((g - jnp.mean(g, axis=0)) ** 2, axis=1))), jnp.sqrt(variance)
+    return jnp.sqrt(jnp.mean(jnp.sum((g - jnp.mean(g, axis=0, keepdims=True)) ** 2, axis=1))), jnp.sqrt(variance)

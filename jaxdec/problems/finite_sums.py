@@ -21,6 +21,8 @@ from jaxdec.problems.base import Problem
 from jaxdec.problems.models import Model
 from jaxdec.types import PRNGKey, ScalarLike, Vector
 
+__all__ = ["FiniteSum", "Sampling", "finite_sum", "reaches", "solve"]
+
 Sampling: TypeAlias = Literal["replacement", "subset", "epochs"]
 
 
@@ -53,6 +55,7 @@ class FiniteSum(Problem):
     test_targets: PyTree = None
     minimizer: Float[Array, " d"] | None = None  # of the mean over nodes, where known: see `solve`
     minimum: Float[Array, ""] | None = None  # its value there
+    solved_l2: ScalarLike | None = None  # the l2 that these belong to, where `solve` found them
     augment: Any = None  # of the inputs of minibatches; what of it is not random, also of all others
     nodes: Int[Array, " n"] | None = None  # which nodes of the whole these are; None means all
     total: int | None = static(default=None)  # how many nodes the whole has; None means n
@@ -181,7 +184,7 @@ class FiniteSum(Problem):
         squared = lambda batch: jnp.sum((self.grad(x, batch) - g) ** 2, axis=1)
         column = jnp.zeros((self.n, 1), jnp.int32)
         each = jax.lax.map(lambda j: squared(column + j), jnp.arange(self.indices.shape[1]))  # (m_max, n)
-        of_one = jnp.sum(jnp.where(jnp.arange(len(each))[:, None] < m, each, 0.0), axis=0) / m
+        of_one = jnp.sum(jnp.where(jnp.arange(len(each))[:, None] < m[None], each, 0.0), axis=0) / m
         return jnp.mean(of_one if self.sampling == "replacement" else of_one * (m - b) / jnp.maximum(m - 1, 1)) / b
 
     def test(self, x: Vector):
@@ -211,7 +214,8 @@ class FiniteSum(Problem):
         """
         reaches(partition, self.samples, "the problem")
         tables = {"indices": jnp.asarray(partition.indices), "counts": jnp.asarray(partition.counts)}
-        return dataclasses.replace(self, **tables, nodes=None, total=None, minimizer=None, minimum=None)
+        unknown = dict.fromkeys(("nodes", "total", "minimizer", "minimum", "solved_l2"))
+        return dataclasses.replace(self, **tables, **unknown)
 
     def _gather(self, batch, dtype):
         """Inputs (n, b, ...), targets (n, b), weights (n, b) and the model's keys (n,), or None, of a batch."""
@@ -241,7 +245,7 @@ class FiniteSum(Problem):
 
     def _shares(self, dtype):
         """The weight of each entry of the index table in its node's mean, (n, m_max); 0 for padding."""
-        held = jnp.arange(self.indices.shape[-1]) < self.counts[:, None]
+        held = jnp.arange(self.indices.shape[-1])[None] < self.counts[:, None]
         return held.astype(dtype) / self.counts[:, None].astype(dtype)
 
     def _regularizer(self, x):
@@ -274,6 +278,11 @@ class FiniteSum(Problem):
             weight = getattr(self, name)
             if weight is not None and np.any(np.asarray(weight) < 0):
                 raise ValueError(f"{name} is the weight of a regularizer and cannot be negative; got {weight}")
+        if self.solved_l2 is not None and np.any(np.asarray(self.l2) != np.asarray(self.solved_l2)):
+            raise ValueError(
+                f"this problem was solved for l2={self.solved_l2}, and l2={self.l2} has another minimizer: set "
+                "l2 first and solve then; to sweep it, give a problem for each"
+            )
 
 
 def _folded(keys, which: int):
@@ -370,4 +379,4 @@ def solve(problem: FiniteSum, *, tolerance: float = 1e-10) -> FiniteSum:
             f"tolerance {tolerance:.2g}. The minimum may be at infinity (separable data): add l2 > 0"
         )
     known = {"minimizer": jnp.asarray(found.x, problem.dtype), "minimum": jnp.asarray(found.fun, problem.dtype)}
-    return dataclasses.replace(problem, **known)
+    return dataclasses.replace(problem, **known, solved_l2=problem.l2)

@@ -14,6 +14,8 @@ from jaxdec.problems.finite_sums import FiniteSum, Sampling, finite_sum
 from jaxdec.problems.models import Model
 from jaxdec.types import ScalarLike
 
+__all__ = ["LeastSquares", "Logistic", "Softmax", "least_squares", "logistic", "softmax"]
+
 
 def _scores(inputs, x):
     return jnp.matmul(inputs, x, precision=jax.lax.Precision.HIGHEST)

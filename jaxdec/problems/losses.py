@@ -15,6 +15,8 @@ from jaxdec.problems.finite_sums import FiniteSum, Sampling, reaches
 from jaxdec.problems.models import Model
 from jaxdec.types import ScalarLike, Vector
 
+__all__ = ["Function", "from_loss"]
+
 
 @module
 class Function(Model):

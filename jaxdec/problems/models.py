@@ -12,6 +12,8 @@ from jaxtyping import Array, Float, PyTree
 from jaxdec._module import derived
 from jaxdec.types import PRNGKey, Vector
 
+__all__ = ["Model"]
+
 
 class Model:
     """What a sample costs under parameters x; `FiniteSum` maps it over samples and nodes.

@@ -18,6 +18,8 @@ from jaxdec.problems.finite_sums import FiniteSum, finite_sum
 from jaxdec.problems.models import Model
 from jaxdec.types import PRNGKey, ScalarLike, Vector
 
+__all__ = ["BLOCK", "Loss", "Neural", "neural"]
+
 Loss = Callable[[Array, Array], Array]
 
 BLOCK = 250  # samples that go through a network at once when there is no minibatch: bounds the memory

@@ -10,6 +10,8 @@ from jaxtyping import Array, Bool, Float
 
 from jaxdec.types import Iterates, ScalarLike
 
+__all__ = ["DECREASE", "FORCING", "HALVINGS", "PRODUCTS", "STEPS", "newton", "quadratic"]
+
 STEPS = 50  # of Newton's method, at most
 PRODUCTS = 200  # Hessian-vector products of one of them, at most
 HALVINGS = 30  # of its length, at most

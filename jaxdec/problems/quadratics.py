@@ -10,6 +10,8 @@ from jaxdec.problems import proximal
 from jaxdec.problems.base import Problem
 from jaxdec.types import PRNGKey, ScalarLike, Vector
 
+__all__ = ["Quadratic", "quadratic"]
+
 
 @module
 class Quadratic(Problem):

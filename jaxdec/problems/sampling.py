@@ -9,6 +9,8 @@ from jaxtyping import Array, Int
 
 from jaxdec.types import PRNGKey
 
+__all__ = ["KINDS", "ROUNDS", "epochs", "node_keys", "positions", "shuffled"]
+
 KINDS = ("replacement", "subset", "epochs")
 
 # Streams of a key other than its minibatches', which are its folds 0, 1, ...

@@ -1,3 +1,4 @@
+from . import export, plotting
 from .labels import labelled
 from .result import Result
 from .statistics import bootstrap, mean, median, paired_differences, quantiles
@@ -11,10 +12,12 @@ __all__ = [
     "best",
     "bootstrap",
     "diverged",
+    "export",
     "labelled",
     "mean",
     "median",
     "paired_differences",
+    "plotting",
     "quantiles",
     "summarize",
 ]

@@ -12,6 +12,8 @@ from jaxdec.results.labels import labelled
 from jaxdec.results.statistics import larger_is_better
 from jaxdec.results.summary import KINDS, SPENT, known, ran, summarize
 
+__all__ = ["table", "tidy", "to_csv", "to_latex"]
+
 
 def table(results: Any, title: str, metric: str | None = None) -> Table:
     """For a terminal: each algorithm, problem and network at its best values, how it ends there and what it spent."""

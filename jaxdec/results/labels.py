@@ -4,6 +4,8 @@ from typing import Any
 
 import xarray as xr
 
+__all__ = ["labelled"]
+
 
 def labelled(results: Any) -> xr.Dataset:
     """The dataset of a sweep as it is, and that of a run with a dimension `seed` of size 1.

@@ -16,6 +16,21 @@ from jaxdec.results.labels import labelled
 from jaxdec.results.statistics import bootstrap, larger_is_better, quantiles
 from jaxdec.results.summary import KINDS, best, fields, known, swept
 
+__all__ = [
+    "BUBBLE",
+    "COLOURS",
+    "LABELS",
+    "LINES",
+    "MARKERS",
+    "STYLE",
+    "Band",
+    "curves",
+    "overview",
+    "panels",
+    "partition",
+    "sensitivity",
+]
+
 # Okabe and Ito's colours, told apart by all common kinds of colour vision, with a marker each for print in grey; the
 # eighth line has the first colour again, dashed.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

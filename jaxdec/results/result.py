@@ -25,6 +25,8 @@ from jaxdec.types import Cost
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+__all__ = ["FORMAT", "Asked", "Result"]
+
 FORMAT = "jaxdec run 1"
 
 

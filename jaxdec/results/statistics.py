@@ -13,6 +13,19 @@ import xarray as xr
 
 from jaxdec import checks
 
+__all__ = [
+    "BLOCK",
+    "BOUNDS",
+    "Labelled",
+    "Statistic",
+    "bootstrap",
+    "larger_is_better",
+    "mean",
+    "median",
+    "paired_differences",
+    "quantiles",
+]
+
 Labelled = TypeVar("Labelled", xr.DataArray, xr.Dataset)
 Statistic = Literal["median", "mean"]
 BLOCK = 2**24  # resampled values held at a time

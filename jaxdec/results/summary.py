@@ -10,6 +10,8 @@ import xarray as xr
 from jaxdec.results.labels import labelled
 from jaxdec.results.statistics import larger_is_better, median, quantiles
 
+__all__ = ["KINDS", "NOT_SWEPT", "SPENT", "best", "diverged", "fields", "known", "primary", "ran", "summarize", "swept"]
+
 KINDS = ("algorithm", "problem", "network")  # what is compared; the other dimensions are what is chosen
 NOT_SWEPT = ("seed", "round", "node", "bound", "quantile")
 SPENT = ("grads", "vectors", "bits", "bits_down")

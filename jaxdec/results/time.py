@@ -8,6 +8,8 @@ import xarray as xr
 
 from jaxdec.results.labels import labelled
 
+__all__ = ["Link", "add_time"]
+
 
 @dataclass(frozen=True)
 class Link:

@@ -8,6 +8,8 @@ from typing import Any
 
 from jaxdec.storage.files import read_json, write
 
+__all__ = ["Entries", "Files"]
+
 Files = dict[str, list[Any]]  # sizes and digests by name
 
 

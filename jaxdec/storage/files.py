@@ -11,6 +11,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+__all__ = ["Arrays", "pack", "read_json", "readable", "unpack", "write"]
+
 Arrays = dict[str, np.ndarray]
 
 

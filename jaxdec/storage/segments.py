@@ -18,6 +18,8 @@ from jaxdec.describe import differences
 from jaxdec.storage.entries import Entries
 from jaxdec.storage.files import Arrays, pack, read_json, readable, unpack, write
 
+__all__ = ["FORMAT", "Kept", "Piece", "Segments", "SoFar", "advance", "joined", "length"]
+
 FORMAT = "jaxdec run, version 1"
 
 

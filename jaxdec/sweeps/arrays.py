@@ -9,6 +9,8 @@ from zarr.storage import LocalStore
 
 from jaxdec.storage.entries import Entries, Files
 
+__all__ = ["Chunk", "Durable", "write_chunk"]
+
 
 class Durable(LocalStore):
     """A store of Zarr whose files are there whole or not at all, and on disk: zarr's own are not synced."""

@@ -9,6 +9,8 @@ import numpy as np
 
 from jaxdec.describe import get
 
+__all__ = ["KINDS", "Axis", "Objects", "Target", "axes", "log_uniform", "objects", "resolve", "uniform"]
+
 KINDS = ("algorithm", "problem", "network")
 
 

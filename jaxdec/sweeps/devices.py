@@ -17,6 +17,20 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+__all__ = [
+    "CELL",
+    "CPU_CHUNK",
+    "agree",
+    "default",
+    "free",
+    "gather",
+    "mesh",
+    "parse_bytes",
+    "per_device",
+    "place",
+    "share",
+]
+
 CELL = "cell"  # the axis of the mesh
 EVERYWHERE, CELLS = PartitionSpec(), PartitionSpec(CELL)
 

@@ -18,6 +18,8 @@ from jaxdec.sweeps import devices as _devices
 from jaxdec.sweeps.session import Session
 from jaxdec.types import Metric
 
+__all__ = ["sweep"]
+
 
 def sweep(
     algorithms: Any,

@@ -16,6 +16,8 @@ from jaxdec.sweeps.devices import CELL, CELLS, EVERYWHERE, default, gather, plac
 from jaxdec.sweeps.layout import Shape
 from jaxdec.sweeps.plan import Group
 
+__all__ = ["CPU_SCRATCH", "Engine", "Horizon"]
+
 # On a CPU matrix products pack their operands into memory that the analysis does not count: peaks of 1.02 to 2.5 times
 # what it says were measured, over quadratics and softmax regression, four forms of W, DSGD and K-GT.
 CPU_SCRATCH = 2.5

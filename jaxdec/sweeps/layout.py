@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+__all__ = ["Index", "Layout", "Program", "Shape", "Unit"]
+
 
 class Unit(NamedTuple):
     """What is stored as a whole: a chunk of a group's cells by a block of seeds, over a stretch of rounds."""

@@ -21,6 +21,8 @@ from jaxdec.sweeps.layout import Layout, Program, Unit
 from jaxdec.sweeps.plan import Group
 from jaxdec.types import Cost
 
+__all__ = ["FORMAT", "Manifest", "assemble", "attributes", "count", "layout", "specification"]
+
 FORMAT = "jaxdec sweep, version 2"
 
 

@@ -16,6 +16,8 @@ from jaxdec.networks.stacking import alike
 from jaxdec.sweeps.axes import Axis, Objects, Target
 from jaxdec.sweeps.layout import Index
 
+__all__ = ["Cell", "Group", "cells", "groups"]
+
 
 class Cell(NamedTuple):
     """One configuration: what is run once per seed."""

@@ -11,6 +11,8 @@ from rich.text import Text
 from jaxdec.results.statistics import larger_is_better
 from jaxdec.storage.files import Arrays
 
+__all__ = ["Display"]
+
 
 class _Bar(Progress):
     """A bar with a line of text below it."""

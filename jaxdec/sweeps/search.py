@@ -12,6 +12,8 @@ from jaxdec import checks
 from jaxdec.describe import brief, get, replace
 from jaxdec.results.time import Link, add_time
 
+__all__ = ["NEAR", "STEP", "Goal", "Moves", "Run", "Search"]
+
 STEP = 4  # cells in a move; always as many, so that all moves of a method share one compiled program
 NEAR = (0.25, 0.5, 2.0, 4.0)  # multiples of the best step size that are run in the end
 

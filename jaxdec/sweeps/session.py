@@ -21,6 +21,8 @@ from jaxdec.sweeps.progress import Display
 from jaxdec.sweeps.store import Store
 from jaxdec.types import Cost
 
+__all__ = ["Kept", "Session", "shared"]
+
 
 class Session:
     """A sweep under way: its units one after the other, into memory or into a store.

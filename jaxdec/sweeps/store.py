@@ -38,6 +38,8 @@ from jaxdec.sweeps.arrays import Chunk, Durable, write_chunk
 from jaxdec.sweeps.layout import Layout, Shape, Unit
 from jaxdec.sweeps.manifest import FORMAT, Manifest, assemble, attributes
 
+__all__ = ["PATIENCE", "Partial", "Store", "load"]
+
 PATIENCE = 20.0  # seconds that a unit runs before what it has is kept
 
 

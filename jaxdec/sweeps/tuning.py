@@ -19,6 +19,8 @@ from jaxdec.results.time import Link
 from jaxdec.sweeps.axes import axes, objects
 from jaxdec.sweeps.search import Goal, Moves, Run, Search
 
+__all__ = ["Spent", "Tuned", "tune"]
+
 Spent = Literal["rounds", "grads", "vectors", "bits", "seconds"]
 
 

@@ -5,21 +5,6 @@ law, and `laws(Mine(lr=0.1))` is the list of them. What you know of your method 
 sums to zero, what it conserves, and the same method as a plain loop over nodes.
 """
 
-from jaxdec.testing.defaults import gradients, quadratic
-from jaxdec.testing.expect import LawBroken, NotTested
-from jaxdec.testing.rules import Law, Verdict, battery, conform, laws
-from jaxdec.testing.states import Trajectory, trajectory
+import lazy_loader
 
-__all__ = [
-    "Law",
-    "LawBroken",
-    "NotTested",
-    "Trajectory",
-    "Verdict",
-    "battery",
-    "conform",
-    "gradients",
-    "laws",
-    "quadratic",
-    "trajectory",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -7,6 +7,8 @@ import numpy as np
 
 from jaxdec.networks.families import PushPull
 
+__all__ = ["Counted", "CountedOperator", "CountedProblem", "counted"]
+
 
 class Counted(NamedTuple):
     """What a step did. Two evaluations of one gradient, at one point with one minibatch, are one."""

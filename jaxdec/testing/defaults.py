@@ -16,6 +16,19 @@ from jaxdec.networks.families import PushPull
 from jaxdec.networks.operators import Dense
 from jaxdec.types import PRNGKey, World
 
+__all__ = [
+    "Asleep",
+    "default_network",
+    "gradients",
+    "keys",
+    "matrices",
+    "on",
+    "quadratic",
+    "quiet",
+    "round_keys",
+    "starts",
+]
+
 N, D, NOISE = 6, 3, 0.5  # as many nodes as no other dimension has: a leading axis of n is then one of the nodes
 
 

@@ -7,6 +7,8 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
+__all__ = ["CLOSE", "LawBroken", "NotTested", "expect", "gap", "leaves"]
+
 CLOSE = 1e-12  # in float64, relative to the size of what is compared where that is above 1
 
 

@@ -8,6 +8,14 @@ from jaxdec.testing.defaults import gradients, matrices
 from jaxdec.testing.expect import CLOSE, NotTested, expect, gap, leaves
 from jaxdec.testing.subject import SHORT, Subject
 
+__all__ = [
+    "equals_its_reference",
+    "reaches_the_minimizer",
+    "stalls_away_from_the_minimizer",
+    "what_is_conserved_is",
+    "what_is_to_sum_to_zero_does",
+]
+
 
 def equals_its_reference(s: Subject) -> str:
     grad, x = gradients(s.problem, s.keys.data, 5 * SHORT), s.ran[".x"][: SHORT + 1]

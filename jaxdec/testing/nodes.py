@@ -14,6 +14,14 @@ from jaxdec.testing.expect import CLOSE, LawBroken, NotTested, expect, gap, leav
 from jaxdec.testing.programs import countable
 from jaxdec.testing.subject import Subject
 
+__all__ = [
+    "absent_nodes_keep_their_rows",
+    "alone_a_node_runs",
+    "nodes_hear_through_W_alone",
+    "relabelling_permutes",
+    "reported_cost_is_the_counted_cost",
+]
+
 
 def reported_cost_is_the_counted_cost(s: Subject) -> str:
     known, counted, reported = set(), 0.0, 0.0

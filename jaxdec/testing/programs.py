@@ -19,6 +19,21 @@ from jaxdec.testing.defaults import keys
 from jaxdec.testing.expect import CLOSE, LawBroken, NotTested, expect, gap, leaves
 from jaxdec.testing.subject import SHORT, Step, Subject
 
+__all__ = [
+    "PLATFORMS",
+    "a_run_is_its_steps",
+    "a_seed_repeats_itself",
+    "a_sweep_is_its_runs",
+    "another_number_reuses_the_program",
+    "countable",
+    "init_takes_no_step",
+    "lowers_for_every_platform",
+    "minibatches_are_those_of_the_seed",
+    "no_key_is_used_twice",
+    "numbers_of",
+    "step_keeps_shapes",
+]
+
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 

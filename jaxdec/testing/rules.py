@@ -13,6 +13,8 @@ from jaxdec.testing.defaults import default_network, quadratic, starts
 from jaxdec.testing.expect import LawBroken, NotTested
 from jaxdec.testing.subject import CONVERGED, SHORT, Subject
 
+__all__ = ["RULES", "Law", "Rule", "Verdict", "battery", "conform", "laws"]
+
 
 class Rule(NamedTuple):
     """A law, as it is listed."""

@@ -17,6 +17,8 @@ from jaxdec.testing.defaults import default_network, keys, on, quiet, round_keys
 from jaxdec.testing.states import trajectory
 from jaxdec.types import Round, frozen
 
+__all__ = ["Step", "Subject"]
+
 SHORT, CONVERGED = 20, 3000  # rounds: of a comparison, and enough for the slowest method to converge
 
 

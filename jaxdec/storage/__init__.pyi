@@ -1,0 +1,3 @@
+from . import entries, files, segments
+
+__all__ = ["entries", "files", "segments"]

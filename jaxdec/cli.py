@@ -165,7 +165,7 @@ def sweep(
     # Matplotlib takes most of a second to import, and `jaxdec list` does without it.
     import matplotlib.pyplot as plt
 
-    from jaxdec import plotting
+    from jaxdec.results import plotting
 
     jax.config.update("jax_enable_x64", x64)
     default = {"nodes": nodes, "alpha": alpha, "batch_size": batch_size}
@@ -248,7 +248,7 @@ def plot(
     """Draw a metric of stored results, each algorithm at its best values, against rounds or what was spent."""
     import matplotlib.pyplot as plt
 
-    from jaxdec import plotting
+    from jaxdec.results import plotting
 
     with _clear_errors():
         results = read(folder)

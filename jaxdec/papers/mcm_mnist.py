@@ -10,8 +10,9 @@ from typing import Any
 
 import xarray as xr
 
-from jaxdec import data, networks, problems, run
+from jaxdec import data, networks, problems
 from jaxdec.algorithms import SGD
+from jaxdec.loop import run
 from jaxdec.metrics import test
 
 __all__ = ["experiment", "problem"]
@@ -22,7 +23,7 @@ MEAN, DEVIATION = 0.1307, 0.3081
 
 def problem(images: data.Dataset, *, workers: int = WORKERS, batch_size: int = BATCH) -> problems.FiniteSum:
     """The MNIST network on random shares."""
-    from jaxdec import models
+    from jaxdec.nn import models
     from jaxdec.problems.augment import Normalize
 
     partition = data.iid(images, workers)

@@ -14,10 +14,11 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from jaxdec import data, networks, plotting, problems, sweep
+from jaxdec import data, networks, problems
 from jaxdec.algorithms import DSGDm, MomentumTracking
 from jaxdec.metrics import consensus, node_test
-from jaxdec.results import best
+from jaxdec.results import best, plotting
+from jaxdec.sweeps import sweep
 
 __all__ = ["METHODS", "METRIC", "STEPS", "experiment", "figure", "problem"]
 
@@ -29,7 +30,7 @@ METRIC = "node_test_accuracy"
 
 def problem(images: data.Dataset, *, batch_size: int = BATCH) -> problems.FiniteSum:
     """LeNet with GroupNorm on images split by class; the split is the same for all seeds."""
-    from jaxdec import models
+    from jaxdec.nn import models
 
     if images.test_inputs is None or images.test_targets is None:
         raise ValueError(f"{images.name} has no test images, by which this experiment measures")

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxdec import algorithms, compressors, data, graphs, networks, problems, scaling
+from jaxdec import results as _results
 from jaxdec.describe import brief
 from jaxdec.results.export import table, to_csv, to_latex
 from jaxdec.results.summary import primary
@@ -165,8 +166,6 @@ def sweep(
     # Matplotlib takes most of a second to import, and `jaxdec list` does without it.
     import matplotlib.pyplot as plt
 
-    from jaxdec import plotting
-
     jax.config.update("jax_enable_x64", x64)
     default = {"nodes": nodes, "alpha": alpha, "batch_size": batch_size}
     with _clear_errors(spec):
@@ -188,7 +187,9 @@ def sweep(
         results.to_zarr(out / "results.zarr", mode="w", zarr_format=2)
     several = set(results.dims) & {"problem", "network"}
     figure = (
-        plotting.panels(results, primary(results), title=title) if several else plotting.overview(results, title=title)
+        _results.plotting.panels(results, primary(results), title=title)
+        if several
+        else _results.plotting.overview(results, title=title)
     )
     figure.savefig(out / "figure.png", dpi=200)
     plt.close(figure)
@@ -248,8 +249,6 @@ def plot(
     """Draw a metric of stored results, each algorithm at its best values, against rounds or what was spent."""
     import matplotlib.pyplot as plt
 
-    from jaxdec import plotting
-
     with _clear_errors():
         results = read(folder)
         if x is Axis.seconds:
@@ -257,7 +256,7 @@ def plot(
                 results, _link(latency, bandwidth, compute), degree=_degrees(degree, results), parallel=parallel
             )
         axis = "round" if x is Axis.rounds else x.value
-        figure = plotting.panels(results, y or primary(results), x=axis, band=band.value, log_x=log_x)
+        figure = _results.plotting.panels(results, y or primary(results), x=axis, band=band.value, log_x=log_x)
         figure.savefig(out, dpi=200)
     plt.close(figure)
     console.print(f"wrote {out}")

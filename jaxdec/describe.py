@@ -11,6 +11,7 @@ import sys
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from importlib.metadata import version
 from typing import Any
 
 import jax
@@ -191,9 +192,12 @@ def _short(value: Any) -> str:
 
 def versions() -> dict[str, str]:
     """What computes: versions of Python and of the libraries, and the device."""
-    from jaxdec import __version__
-
-    libraries = {"jaxdec": __version__, "jax": jax.__version__, "jaxlib": jaxlib.__version__, "numpy": np.__version__}
+    libraries = {
+        "jaxdec": version("jaxdec"),
+        "jax": jax.__version__,
+        "jaxlib": jaxlib.__version__,
+        "numpy": np.__version__,
+    }
     return {**libraries, "python": sys.version.split()[0], "device": jax.devices()[0].device_kind}
 
 

@@ -1,5 +1,6 @@
 """`run` and `simulate`: the only time loop. An outer scan over records, an inner scan over rounds."""
 
+import operator
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -188,7 +189,8 @@ def outline(parts: tuple[Any, Any, Any, Any], metrics: Measures) -> Outline:
     """
     leaves, structure = jax.tree.flatten(parts)
     shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
-    return _outline(structure, shapes, metrics, parts[1].n, jax.config.jax_enable_x64)  # type: ignore[attr-defined]
+    checks.sizes("problem", parts[1])
+    return _outline(structure, shapes, metrics, operator.index(parts[1].n), jax.config.jax_enable_x64)  # type: ignore[attr-defined]
 
 
 @lru_cache(maxsize=256)

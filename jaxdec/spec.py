@@ -56,6 +56,7 @@ from jax.tree_util import Partial
 from jaxdec import algorithms, checks, compressors, data, graphs, metrics, networks, problems, scaling
 from jaxdec._module import step_sizes
 from jaxdec.sweeps.axes import log_uniform, uniform
+from jaxdec.sweeps.engine import sweep
 
 __all__ = ["HOMES", "MODULES", "SINGULAR", "SPACES", "from_toml", "measures", "public"]
 
@@ -145,8 +146,6 @@ class _Reader:
         return ValueError(f"{self.path}: {key}: {message}" if key else f"{self.path}: {message}")
 
     def arguments(self, changes: Mapping[str, Any]) -> dict[str, Any]:
-        from jaxdec.sweeps import sweep
-
         try:
             table = tomllib.loads(self.path.read_text(encoding="utf-8"))
         except ValueError as error:  # of TOML, with its line and column, or of UTF-8

@@ -49,9 +49,9 @@ def hutchinson(steps):
     return lambda i, x, k: v[k, i] * (CURVATURES[i] @ v[k, i])
 
 
-def path(algorithm: Any, network: Any = NETWORKS["everybody"], problem: Any = PROBLEM, count=ROUNDS) -> Any:
+def path(algorithm: Any, network: Any = NETWORKS["everybody"], problem: Any = PROBLEM, rounds=ROUNDS) -> Any:
     """The states over the rounds: x (rounds + 1, d), and the rest by name."""
-    return testing.trajectory(algorithm, problem, network, rounds=count, x0=X0, seed=SEED).states
+    return testing.trajectory(algorithm, problem, network, rounds=rounds, x0=X0, seed=SEED).states
 
 
 def model(*args, **options):

@@ -36,7 +36,7 @@ def round_of(network: Any, n: int, t: Any = 0, *, key: Any = None, key_data: Any
 
 def present(network: Any, n: int, t: Any, key: Any) -> Any:
     """Who takes part in round t, (n,)."""
-    _, world = network.at(network.init(key), t, key)
+    _, world = network.at(network.init(key), jnp.asarray(t), key)
     if world.clients is not None:
         return jnp.zeros(n, bool).at[world.clients].set(True)
     return jnp.ones(n, bool) if world.active is None else world.active

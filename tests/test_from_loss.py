@@ -166,6 +166,8 @@ def test_four_things_are_enough_and_facts_may_be_fields():
     assert set(result.metrics) == {"loss", "grad_norm_sq", "consensus"}
     with pytest.raises(NotImplementedError, match="needs loss"):
         problems.Problem().loss(x)
+    with pytest.raises(TypeError, match=r"inherits from problems.Model; got <function .* from_loss"):
+        problems.finite_sum(squared, LINE, PARTITION)
 
 
 def test_some_of_its_nodes_are_rows_of_the_whole():

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 
 # From below; a module imports from its own layer and from those below. `jaxdec` itself is above all.
 LAYERS = (
-    ("types", "_module", "checks", "describe"),
+    ("types", "_module", "checks", "describe", "returned", "storage"),
     ("graphs", "data"),
     ("networks", "compressors", "metrics", "results"),
     ("nn", "problems", "scaling"),
@@ -31,6 +31,8 @@ ASKS = {
     "_module.py": "the fields of a dataclass, one after another",
     "checks.py": "what a user's part leaves out is filled in here, once",
     "describe.py": "objects of any kind, one field after another",
+    "loop.py": "the classes of a lazy package, one name after another",
+    "returned.py": "what a user's method returned, looked at once",
     "metrics.py": "a metric is any callable, and may have no name",
     "problems/networks.py": "a network of Flax, what it returns and its jaxpr are not ours",
     "spec.py": "names in a file are looked up in modules",

@@ -238,7 +238,7 @@ MISTAKES = {
         r"makes f64\[2,3\] of .x of its state, which was f64\[6,3\]",
     ),
     "float64 in a float32 run": (
-        step_of(lambda s: (State(s.x * np.ones(3)), Cost())) | {"x0": np.zeros(3, np.float32)},
+        step_of(lambda s: (State(s.x.astype(float)), Cost())) | {"x0": np.zeros(3, np.float32)},
         r"makes f64\[6,3\] of .x of its state, which was f32\[6,3\]",
     ),
     "a state of another class": (method(init=pair), "makes nothing of .count of its state, which was f64"),

@@ -171,12 +171,11 @@ def test_metrics_that_results_cannot_have_are_refused_before_anything_is_compile
 
 
 def test_a_broken_law_is_an_error_or_where_asked_for_a_warning_that_the_result_keeps():
-    given = A.EXTRA(lr=0.05), PROBLEM, networks.one_peer_exponential(6)
+    given = A.EXTRA(lr=0.05), PROBLEM, networks.static(np.eye(6) / 2 + np.roll(np.eye(6), 1, axis=1) / 2)
     with pytest.raises(ValueError, match="EXTRA needs a symmetric W"):
         run(*given, rounds=3)
     with pytest.warns(UserWarning, match="EXTRA runs without a symmetric W .*it loses its fixed point"):
         result = run(*given, rounds=3, strict=False)
-    assert result.broken_laws == ("symmetric",)
     assert result.to_xarray().attrs["broken_laws"] == "symmetric"
     assert run(A.EXTRA(lr=0.05), PROBLEM, RING, rounds=3).to_xarray().attrs["broken_laws"] == ""
     with pytest.raises(ValueError, match="needs a server"):  # without which no step can be taken

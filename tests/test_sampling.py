@@ -143,21 +143,14 @@ def test_randomness_that_would_never_act_is_refused():
 
 
 @module
-class Noisy:
+class Noisy(problems.Model):
     """loss = u x'a with u uniform for each sample; 2 x'a without a key."""
 
-    d: ClassVar[int] = 3
-    blocks: ClassVar[tuple[int, ...]] = (3,)
+    shapes: ClassVar[tuple[tuple[int, ...], ...]] = ((3,),)
     random: bool = static(default=True)
-
-    def init(self, key, dtype):
-        return jnp.zeros(3, dtype)
 
     def losses(self, x, inputs, targets, key=None):
         return inputs @ x * (2 if key is None else jax.random.uniform(key, targets.shape))
-
-    def scores(self, x, inputs, targets):
-        return {"loss": jnp.mean(self.losses(x, inputs, targets))}
 
 
 LINE = data.synthetic_regression(12, features=3)

@@ -83,7 +83,7 @@ def mixings(jaxpr, inside=False):
     found = np.zeros(2, int)
     for eqn in jaxpr.eqns:
         shapes = [v.aval.shape for v in eqn.invars if hasattr(v, "aval")]
-        found[int(inside)] += eqn.primitive.name == "dot_general" and (6, 6) in shapes
+        found[int(inside)] += eqn.primitive.name == "dot_general" and (6, 6) in [s[-2:] for s in shapes]
         for given in jax.tree.leaves(tuple(eqn.params.values()), is_leaf=lambda a: hasattr(a, "jaxpr")):
             inner = getattr(given, "jaxpr", given)
             if hasattr(inner, "eqns"):
@@ -112,8 +112,8 @@ def test_the_local_rounds_of_proxskip_cost_no_gossip_where_a_call_runs_one_seed(
     one, two = (sweep(method, PROBLEM, network, over={"lr": [0.05, 0.1, 0.2]}, seeds=k, **arguments) for k in (1, 2))
     alone = run(method, PROBLEM, network, rounds=60, metrics=(loss, consensus))
     np.testing.assert_allclose(one.loss.sel(lr=0.1, seed=0), alone.metrics["loss"], **CLOSE)
-    np.testing.assert_array_equal(one.vectors.isel(lr=1, seed=0), alone.cost.vectors)
-    np.testing.assert_array_equal(two.vectors.sel(seed=0), one.vectors.sel(seed=0))
+    np.testing.assert_array_equal(one.vectors, alone.cost.vectors)
+    np.testing.assert_array_equal(two.vectors.sel(seed=0), one.vectors)
 
 
 def drift(problem, state, world):
@@ -226,7 +226,8 @@ def test_a_sweep_that_makes_no_sense_is_refused_before_anything_is_compiled(chan
 
 
 def test_broken_laws_are_warned_of_and_recorded_where_that_is_asked_for(tmp_path):
-    given = {"EXTRA": A.EXTRA(lr=0.05), "DSGD": A.DSGD(lr=0.05)}, PROBLEM, {"cycle": networks.one_peer_exponential(6)}
+    cycle = networks.static(np.eye(6) / 2 + np.roll(np.eye(6), 1, axis=1) / 2)
+    given = {"EXTRA": A.EXTRA(lr=0.05), "DSGD": A.DSGD(lr=0.05)}, PROBLEM, {"cycle": cycle}
     with pytest.raises(ValueError, match="EXTRA needs a symmetric W"):
         sweep(*given, **SHORT)
     with pytest.warns(UserWarning, match="EXTRA runs without a symmetric W"):

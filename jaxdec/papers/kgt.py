@@ -21,9 +21,11 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from jaxdec import graphs, networks, plotting, problems, sweep
+from jaxdec import graphs, networks, problems
 from jaxdec.algorithms import KGT, LED, LocalDSGD, PeriodicalGT
 from jaxdec.metrics import consensus, grad_norm_sq
+from jaxdec.results import plotting
+from jaxdec.sweeps import sweep
 
 __all__ = [
     "FLOORS",

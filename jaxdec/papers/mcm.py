@@ -17,11 +17,12 @@ import xarray as xr
 from matplotlib.figure import Figure
 from scipy.linalg import toeplitz
 
-from jaxdec import data, metrics, networks, plotting, problems
+from jaxdec import data, metrics, networks, problems
 from jaxdec._module import module
 from jaxdec.algorithms import DIANA, DORE, MCM, SGD, Artemis, RandMCM
 from jaxdec.compressors import Quantization, bits_authors
 from jaxdec.data.files import file
+from jaxdec.results import plotting
 from jaxdec.sweeps import sweep
 from jaxdec.types import ScalarLike
 

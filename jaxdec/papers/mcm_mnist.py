@@ -10,9 +10,11 @@ from typing import Any
 
 import xarray as xr
 
-from jaxdec import data, networks, problems, run
+from jaxdec import data, networks, nn, problems
 from jaxdec.algorithms import SGD
+from jaxdec.loop import run
 from jaxdec.metrics import test
+from jaxdec.problems.augment import Normalize
 
 __all__ = ["experiment", "problem"]
 
@@ -22,12 +24,9 @@ MEAN, DEVIATION = 0.1307, 0.3081
 
 def problem(images: data.Dataset, *, workers: int = WORKERS, batch_size: int = BATCH) -> problems.FiniteSum:
     """The MNIST network on random shares."""
-    from jaxdec import models
-    from jaxdec.problems.augment import Normalize
-
     partition = data.iid(images, workers)
     normalize = Normalize(MEAN, DEVIATION)
-    return problems.neural(models.MNISTCNN(), images, partition, batch_size=batch_size, augment=normalize)
+    return problems.neural(nn.models.MNISTCNN(), images, partition, batch_size=batch_size, augment=normalize)
 
 
 def experiment(images: data.Dataset, *, epochs: int = 10, algorithm: Any = None, seed: int = 0) -> xr.Dataset:

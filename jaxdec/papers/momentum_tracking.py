@@ -18,10 +18,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 from numpy.typing import ArrayLike
 
-from jaxdec import data, networks, plotting, problems, sweep
+from jaxdec import data, networks, problems
 from jaxdec.algorithms import DSGD, DecentLaM, DSGDm, MomentumTracking, QGDSGDm
 from jaxdec.metrics import consensus, loss, node_test
-from jaxdec.results import best
+from jaxdec.results import best, plotting
+from jaxdec.sweeps import sweep
 
 __all__ = [
     "ACCURACY",

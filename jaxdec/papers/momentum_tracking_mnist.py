@@ -14,10 +14,11 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from jaxdec import data, networks, plotting, problems, sweep
+from jaxdec import data, networks, nn, problems
 from jaxdec.algorithms import DSGDm, MomentumTracking
 from jaxdec.metrics import consensus, node_test
-from jaxdec.results import best
+from jaxdec.results import best, plotting
+from jaxdec.sweeps import sweep
 
 __all__ = ["METHODS", "METRIC", "STEPS", "experiment", "figure", "problem"]
 
@@ -29,8 +30,6 @@ METRIC = "node_test_accuracy"
 
 def problem(images: data.Dataset, *, batch_size: int = BATCH) -> problems.FiniteSum:
     """LeNet with GroupNorm on images split by class; the split is the same for all seeds."""
-    from jaxdec import models
-
     if images.test_inputs is None or images.test_targets is None:
         raise ValueError(f"{images.name} has no test images, by which this experiment measures")
     few = data.dataset(
@@ -42,7 +41,7 @@ def problem(images: data.Dataset, *, batch_size: int = BATCH) -> problems.Finite
         name=images.name,
     )
     partition = data.classes_per_node(few, NODES, CLASSES_PER_NODE)
-    return problems.neural(models.LeNetGroupNorm(), few, partition, batch_size=batch_size, l2=1e-3)
+    return problems.neural(nn.models.LeNetGroupNorm(), few, partition, batch_size=batch_size, l2=1e-3)
 
 
 def experiment(

@@ -20,9 +20,11 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from jaxdec import networks, plotting, problems, sweep
+from jaxdec import networks, problems
 from jaxdec.algorithms import DirectlyQuantizedPushSum, PushSumGossip, QuantizedPushSumGossip
 from jaxdec.compressors import Quantization, levels_for_bits
+from jaxdec.results import plotting
+from jaxdec.sweeps import sweep
 
 __all__ = ["DIGRAPHS", "LEAST", "METHODS", "error", "experiment", "figure", "quantizer", "spent_to"]
 

@@ -23,10 +23,12 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from jaxdec import data, networks, plotting, problems, scaling, sweep
+from jaxdec import data, networks, problems, scaling
 from jaxdec.algorithms import SAVIC, LocalSAVIC, LocalSGD
 from jaxdec.data.files import file
 from jaxdec.metrics import loss
+from jaxdec.results import plotting
+from jaxdec.sweeps import sweep
 
 __all__ = [
     "GLOBAL",

@@ -305,8 +305,11 @@ def finite_sum(
         augment: of the inputs, see `problems.augment`.
 
     Raises:
+        TypeError: if the model is not one.
         ValueError: if the partition names samples that the data do not have.
     """
+    if not isinstance(model, Model):
+        raise TypeError(f"a model inherits from problems.Model; got {model!r}. For a function there is from_loss")
     reaches(partition, len(data.targets), data.name)
     return FiniteSum(
         model,

@@ -1,10 +1,17 @@
 """One form for what `run` and `sweep` return: a dataset over `seed` and `round`, and what else was swept."""
 
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import xarray as xr
 
-__all__ = ["labelled"]
+__all__ = ["Labelled", "labelled"]
+
+
+@runtime_checkable
+class Labelled(Protocol):
+    """What a run is to a table or a figure."""
+
+    def to_xarray(self) -> xr.Dataset: ...
 
 
 def labelled(results: Any) -> xr.Dataset:
@@ -20,7 +27,7 @@ def labelled(results: Any) -> xr.Dataset:
     Frozen({'seed': 1, 'round': 2})
     """
     if not isinstance(results, xr.Dataset):
-        if isinstance(results, type) or not hasattr(results, "to_xarray"):
+        if isinstance(results, type) or not isinstance(results, Labelled):
             raise TypeError(f"expected what run or sweep returned, or a dataset of it; got {type(results).__name__}")
         results = results.to_xarray()
     if "seed" in results.dims:

@@ -11,6 +11,7 @@ import xarray as xr
 from jaxdec import checks
 from jaxdec.describe import brief, get, replace
 from jaxdec.results.time import Link, add_time
+from jaxdec.sweeps.engine import sweep
 
 __all__ = ["NEAR", "STEP", "Goal", "Moves", "Run", "Search"]
 
@@ -129,8 +130,6 @@ class Search:
 
     def evaluate(self, arm: int, values: Mapping[str, list[Any]]) -> None:
         """Run all combinations of the values."""
-        from jaxdec.sweeps import sweep
-
         algorithm = self.arms[arm]
         results = sweep({self.label: algorithm}, self.problem, self.network, over=dict(values) or None,
                         progress=False, **self.arguments)  # fmt: skip

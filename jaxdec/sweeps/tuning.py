@@ -13,6 +13,7 @@ from rich.table import Table
 
 from jaxdec import checks
 from jaxdec.describe import brief
+from jaxdec.networks.families import Static
 from jaxdec.results.statistics import larger_is_better
 from jaxdec.results.summary import SPENT
 from jaxdec.results.time import Link
@@ -214,10 +215,11 @@ def _cells(runs: list[Run]) -> xr.Dataset:
 
 def _degree(network: Any) -> float | None:
     """How many neighbours a node sends to at most, where the network says so."""
-    if "server" in getattr(network, "provides", ()):
+    if "server" in network.provides:
         return 1
-    degrees = getattr(getattr(network, "W", None), "degrees", None)
-    return None if degrees is None else float(np.max(degrees()))
+    if not isinstance(network, Static) or "push-pull" in network.provides:
+        return None
+    return float(np.max(network.W.degrees()))
 
 
 def _text(value: Any) -> str:

@@ -10,6 +10,8 @@ from jaxdec.metrics import named
 from jaxdec.testing.expect import leaves
 from jaxdec.types import Cost
 
+__all__ = ["Trajectory", "everything", "trajectory"]
+
 _compiled = jax.jit(loop.simulate, static_argnames=("rounds", "every", "metrics"))
 
 

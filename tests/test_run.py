@@ -52,7 +52,7 @@ def test_five_step_sizes_cost_one_trace_and_each_number_of_local_steps_one_more(
 
     compiled = jax.jit(chex.assert_max_traces(counted, n=3), static_argnames=("rounds", "every", "metrics"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(run.__globals__, "_compiled", compiled)
+        patch.setattr(loop, "_compiled", compiled)
         for lr in (0.1, 0.2, 1, np.float32(0.3), jnp.asarray(0.4)):
             run(A.LocalDSGD(lr=lr, local_steps=2), PROBLEM, RING, rounds=2)
         assert len(traces) == 1
@@ -93,14 +93,14 @@ def decaying(start, half_life, t):
 
 
 def test_schedules_are_called_with_the_round_and_share_one_program():
-    before = run.__globals__["_compiled"]._cache_size()
+    before = loop._compiled._cache_size()
     states = {}
     for start in (0.1, 0.2):
         lr = jax.tree_util.Partial(decaying, start, 2.0)
         states[start] = run(A.DSGD(lr=lr), PROBLEM, RING, rounds=3, x0=np.ones(3), seed=1).state.x
-    assert run.__globals__["_compiled"]._cache_size() == before + 1
+    assert loop._compiled._cache_size() == before + 1
     x = jnp.ones((6, 3))
-    keys = jaxdec.run.__globals__["Keys"](*jax.random.split(jax.random.key(1), 5))
+    keys = loop.Keys(*jax.random.split(jax.random.key(1), 5))
     for t in range(3):
         x = RING.W @ (x - decaying(0.2, 2.0, t) * PROBLEM.grad(x, PROBLEM.sample(keys.data, t)))
     np.testing.assert_allclose(states[0.2], x, **CLOSE)
@@ -164,10 +164,10 @@ def test_what_is_known_before_compiling_is_traced_once(monkeypatch):
     ],
 )  # fmt: skip
 def test_metrics_that_results_cannot_have_are_refused_before_anything_is_compiled(mine, error, message):
-    before = run.__globals__["_compiled"]._cache_size()
+    before = loop._compiled._cache_size()
     with pytest.raises(error, match=message):
         run(A.DSGD(lr=0.1), PROBLEM, RING, rounds=2, metrics=mine)
-    assert run.__globals__["_compiled"]._cache_size() == before
+    assert loop._compiled._cache_size() == before
 
 
 def test_a_broken_law_is_an_error_or_where_asked_for_a_warning_that_the_result_keeps():
@@ -231,10 +231,10 @@ ROW = np.array([[0.5, 0.5, 0.0], [0.0, 0.5, 0.5], [0.25, 0.25, 0.5]])
 )  # fmt: skip
 def test_what_does_not_fit_is_refused_before_anything_is_compiled(change, message):
     arguments = {"algorithm": A.DSGD(lr=0.1), "problem": PROBLEM, "network": RING, "rounds": 6} | change
-    before = run.__globals__["_compiled"]._cache_size()
+    before = loop._compiled._cache_size()
     with pytest.raises(ValueError, match=message):
         run(**arguments)
-    assert run.__globals__["_compiled"]._cache_size() == before
+    assert loop._compiled._cache_size() == before
 
 
 def test_a_class_in_place_of_an_algorithm_is_refused():

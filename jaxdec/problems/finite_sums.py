@@ -264,8 +264,8 @@ class FiniteSum(Problem):
                 "the loss is random (augmentation, dropout), which acts on minibatches alone, and gradients are exact "
                 "here; give batch_size"
             )
-        if hasattr(self.augment, "check"):
-            self.augment.check(self.inputs.shape[1:])
+        if self.augment is not None:
+            checks.own(self.augment, self.inputs.shape[1:])
         for name in ("l2", "nonconvex"):
             weight = getattr(self, name)
             if weight is not None and np.any(np.asarray(weight) < 0):

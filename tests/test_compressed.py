@@ -109,7 +109,7 @@ def test_twenty_rounds_with_absent_clients_equal_the_loop_over_clients(method, l
         options |= {"down": messages(Q, network, 2), "alpha": RATE, "down_alpha": RATE}
     elif hasattr(method, "down_compressor"):
         options |= {"down": downs(Q, network)}
-    p = float(network.at((), 0, keys_of(0)[0])[1].p)
+    p = float(network.at((), jnp.asarray(0), keys_of(0)[0])[1].p)
     S = [present(network, t) for t in range(SHORT)]
     assert min(map(len, S)) < N
     expected = loop(GRAD, X0, SHORT, n=N, lr=0.1, present=lambda t: S[t], p=p, **options)
@@ -189,15 +189,15 @@ def test_memories_of_absent_clients_do_not_move():
 
 
 def test_a_memory_contracts_at_the_rate_of_its_law():
-    compressor, v, alpha = C.RandK(k=1), np.array([[1.0, -2.0, 3.0]]), 0.2
+    compressor, v, alpha = C.RandK(k=1), jnp.array([[1.0, -2.0, 3.0]]), 0.2
     sent = jax.vmap(lambda key: memory.difference(compressor, key, v, 0.0, alpha, (3,)))(
         jax.random.split(jax.random.key(0), 20000)
     )
     omega, norm = compressor.omega((3,)), np.sum(v**2)
     np.testing.assert_allclose(np.mean(sent.value, axis=0), v, atol=0.1)
-    np.testing.assert_allclose(np.mean(np.sum((sent.value - v) ** 2, axis=2)), omega * norm, rtol=0.02)
+    np.testing.assert_allclose(np.mean(np.sum((sent.value - v[None]) ** 2, axis=2)), omega * norm, rtol=0.02)
     left = ((1 - alpha) ** 2 + alpha**2 * omega) * norm
-    np.testing.assert_allclose(np.mean(np.sum((sent.memory - v) ** 2, axis=2)), left, rtol=0.02)
+    np.testing.assert_allclose(np.mean(np.sum((sent.memory - v[None]) ** 2, axis=2)), left, rtol=0.02)
 
 
 WITH = [A.DIANA(lr=0.1, compressor=Q), A.MCM(lr=0.1, **BOTH), A.RandMCM(lr=0.1, **BOTH), A.Artemis(lr=0.1, **BOTH)]
@@ -243,7 +243,7 @@ def test_the_lyapunov_quantity_decreases_in_every_round():
     c = 8 * float(method.lr) * L * omega * (omega + 1)
 
     def V(problem, s):
-        return jnp.sum((s.x - problem.minimizer) ** 2) + c * jnp.sum((s.x - s.H) ** 2)
+        return jnp.sum((s.x - problem.minimizer[None]) ** 2) + c * jnp.sum((s.x - s.H) ** 2)
 
     def gap(problem, s):
         return jnp.mean(problem.loss(jnp.tile(s.x, (N, 1)))) - problem.minimum

@@ -226,7 +226,7 @@ each = pytest.mark.parametrize("algorithm", PARTIAL.values(), ids=PARTIAL)
 @each
 def test_a_cohort_equals_the_mask_of_its_members_and_the_absent_neither_count_nor_change(algorithm):
     network = NETWORKS["cohort"]
-    active = np.asarray(rounds.present(network, N, 0, jax.random.key(3)))
+    active = rounds.present(network, N, 0, jax.random.key(3))
 
     @jax.jit
     def both(x0, key, poison):

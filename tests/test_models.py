@@ -31,11 +31,11 @@ class ByHand:
         x = lax.conv_general_dilated(
             x, p["kernel"], (stride, stride), [(padding, padding)] * 2, dimension_numbers=numbers
         )
-        return x + p["bias"] if "bias" in p else x
+        return x + p["bias"][None, None, None] if "bias" in p else x
 
     def dense(self, x):
         p = self.take("Dense")
-        return x @ p["kernel"] + p["bias"]
+        return x @ p["kernel"] + p["bias"][None]
 
     def norm(self, x, groups):
         p = self.take("GroupNorm")
@@ -43,7 +43,7 @@ class ByHand:
         x = x.reshape(b, h * w, groups, c // groups)
         x = x - x.mean(axis=(1, 3), keepdims=True)
         x = x / jnp.sqrt((x**2).mean(axis=(1, 3), keepdims=True) + 1e-5)
-        return x.reshape(b, h, w, c) * p["scale"] + p["bias"]
+        return x.reshape(b, h, w, c) * p["scale"][None, None, None] + p["bias"][None, None, None]
 
     def pool(self, x):
         return lax.reduce_window(x, -jnp.inf, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")

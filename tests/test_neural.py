@@ -87,7 +87,7 @@ def same(a, b, atol=1e-12):
 def test_nodes_one_by_one_are_nodes_together_also_in_a_sweep():
     """And the maps agree for gradients, losses, Hessian-vector products and each node's own metrics."""
     one_by_one, together = (problem(batch_size=3, l2=0.1, nodes=nodes) for nodes in ("map", "vmap"))
-    x = one_by_one.init(jax.random.key(0)) + 0.1 * jnp.asarray(rng.standard_normal((3, 4, one_by_one.d)))
+    x = one_by_one.init(jax.random.key(0))[None, None] + 0.1 * jnp.asarray(rng.standard_normal((3, 4, one_by_one.d)))
     batch = one_by_one.sample(jax.random.key(1), 2)
     state = lambda x: type("State", (), {"x": x})
 
@@ -160,7 +160,7 @@ def test_dropout_is_in_the_gradients_of_minibatches_alone(network):
     def plain(x, images, labels):
         tree = p.model.parameters(x)
         W, b = (next(a for a in jax.tree.leaves(tree) if a.ndim == k) for k in (2, 1))
-        logits = images.reshape(len(images), -1) / 255 @ W + b
+        logits = images.reshape(len(images), -1) / 255 @ W + b[None]
         return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, labels))
 
     assert kernel.shape == (16, 3)

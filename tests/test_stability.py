@@ -37,7 +37,7 @@ each_graph = pytest.mark.parametrize("graph", MATRICES)
 
 def error(problem, state):
     """The largest entry of X - x*."""
-    return jnp.max(jnp.abs(state.x - problem.minimizer))
+    return jnp.max(jnp.abs(state.x - problem.minimizer[None]))
 
 
 def growth(method, graph, steps):

@@ -224,7 +224,7 @@ def test_push_pull_needs_one_node_that_reaches_all_and_is_reached_by_all():
     problem = problems.quadratic(4, 3, zeta=10.0)
     leader = networks.push_pull(out, into)  # neither is strongly connected, but node 0 leads in both
     result = jaxdec.run(algorithms.AB(lr=0.1), problem, leader, rounds=600, every=600)
-    assert np.abs(result.state.x - np.asarray(problem.minimizer)).max() < 1e-10
+    assert np.abs(result.state.x - np.asarray(problem.minimizer)[None]).max() < 1e-10
     for R, C in ((out, out), (into, into), (into, out)):
         with pytest.raises(ValueError, match="no node both reaches all others along the arcs of R"):
             networks.push_pull(R, C)

@@ -53,7 +53,7 @@ class HeavyBall:
         """d-vectors that it adds to a message."""
         return 1 if self.buffers == "average" else 0
 
-    def init(self, x0: Iterates) -> Iterates:
+    def init(self, x0: Iterates) -> Float[Array, "_ d"]:
         return jnp.zeros_like(x0 if self.buffers == "keep" else x0[:1])
 
     def start(self, u: Iterates, r: Round) -> Float[Array, "m d"]:

@@ -42,7 +42,7 @@ class Crop:
             return images
         b, height, width = images.shape[:3]
         top, left = jax.random.randint(key, (2, b, 1), 0, 2 * self.padding + 1) - self.padding
-        row, column = top + jnp.arange(height), left + jnp.arange(width)
+        row, column = top + jnp.arange(height)[None], left + jnp.arange(width)[None]
         # One gather for both directions: two of them, fused with what follows, are ten times slower on a CPU.
         pixel = lambda image, row, column: image[row[:, None], column]
         moved = jax.vmap(pixel)(images, jnp.clip(row, 0, height - 1), jnp.clip(column, 0, width - 1))
@@ -129,7 +129,7 @@ ATTEMPTS = 10
 
 def _within(line: Array, first: Array, count: Array) -> Array:
     """Whether each line is among the `count` lines from `first` on, (b, lines)."""
-    return (line >= first[:, None]) & (line < (first + count)[:, None])
+    return (line[None] >= first[:, None]) & (line[None] < (first + count)[:, None])
 
 
 @module

@@ -83,7 +83,7 @@ class Neural(Model):
         scale = 255 if jnp.issubdtype(inputs.dtype, jnp.integer) else 1
         return jnp.asarray(_apply(self.network, self.parameters(x), inputs.astype(x.dtype) / scale, key))
 
-    def _losses(self, outputs, targets) -> Float[Array, " b"]:
+    def _losses(self, outputs, targets) -> Array:
         if self.loss is not None:
             real = self.classes is None
             outputs = outputs[..., 0] if real and outputs.shape == (*targets.shape, 1) else outputs

@@ -80,6 +80,17 @@ class Facts(NamedTuple):
     replicas: bool
 
 
+def own(thing: Any, *arguments: Any) -> None:
+    """Let a part that knows how to check itself do so."""
+    if hasattr(thing, "check"):
+        thing.check(*arguments)
+
+
+def unwrapped(W: Any) -> Any:
+    """The W of a network that does not change, or else what was given: a matrix, an operator, a graph."""
+    return getattr(W, "W", W)
+
+
 def part(kind: str, value: Any) -> None:
     """Refuse what is no algorithm, problem or network, with what to write instead; called before all else.
 

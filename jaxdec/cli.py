@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxdec import algorithms, compressors, data, graphs, networks, problems, scaling
-from jaxdec import results as _results
 from jaxdec.describe import brief
+from jaxdec.results import plotting
 from jaxdec.results.export import table, to_csv, to_latex
 from jaxdec.results.summary import primary
 from jaxdec.results.time import Link, add_time
@@ -187,9 +187,7 @@ def sweep(
         results.to_zarr(out / "results.zarr", mode="w", zarr_format=2)
     several = set(results.dims) & {"problem", "network"}
     figure = (
-        _results.plotting.panels(results, primary(results), title=title)
-        if several
-        else _results.plotting.overview(results, title=title)
+        plotting.panels(results, primary(results), title=title) if several else plotting.overview(results, title=title)
     )
     figure.savefig(out / "figure.png", dpi=200)
     plt.close(figure)
@@ -256,7 +254,7 @@ def plot(
                 results, _link(latency, bandwidth, compute), degree=_degrees(degree, results), parallel=parallel
             )
         axis = "round" if x is Axis.rounds else x.value
-        figure = _results.plotting.panels(results, y or primary(results), x=axis, band=band.value, log_x=log_x)
+        figure = plotting.panels(results, y or primary(results), x=axis, band=band.value, log_x=log_x)
         figure.savefig(out, dpi=200)
     plt.close(figure)
     console.print(f"wrote {out}")

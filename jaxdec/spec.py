@@ -194,8 +194,7 @@ class _Reader:
             if dataclasses.is_dataclass(thing):
                 for field, value in step_sizes(thing):
                     checks.positive(f"{type(thing).__name__}.{field}", value)
-            if hasattr(thing, "check"):
-                thing.check()
+            checks.own(thing)
         except (TypeError, ValueError) as error:
             raise self.error(key, str(error)) from error
         return thing

@@ -13,6 +13,7 @@ import optax
 from jax.tree_util import Partial
 from reference import decentralized as reference
 from reference import directed
+from rounds import fold
 
 from jaxdec import algorithms as A
 from jaxdec import compressors, graphs, networks, problems, scaling, testing
@@ -50,9 +51,10 @@ class Case:
 
 
 def coins(probability: float, count: int = 20, seed: int = 7) -> np.ndarray:
-    """Which rounds of a run ProxSkip communicates in: it flips its coin with the round's key."""
+    """Which rounds of a run ProxSkip communicates in: its coin has a key of its own."""
     keys = Keys(*jax.random.split(jax.random.key(seed), 5))
-    flip = lambda t: jax.random.bernoulli(jax.random.split(jax.random.fold_in(keys.rounds, t))[1], probability)
+    step = lambda t: jax.random.split(jax.random.fold_in(keys.rounds, t))[1]
+    flip = lambda t: jax.random.bernoulli(fold(step(t), "coin"), probability)
     return np.asarray(jax.vmap(flip)(jnp.arange(count)))
 
 

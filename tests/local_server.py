@@ -40,8 +40,9 @@ def hutchinson(steps):
     """statistic(i, x, k) of OASIS and AdaHessian, by the signs that the run draws; the quadratic's Hessian is A_i."""
 
     def signs(t, j):
-        keys = jax.random.split(rounds.keys_of(KEYS, t)[1], N)
-        return jax.vmap(lambda key: jax.random.rademacher(jax.random.fold_in(key, j), (D,), float))(keys)
+        key = rounds.fold(rounds.keys_of(KEYS, t)[1], "statistic")
+        keys = [jax.random.fold_in(jax.random.fold_in(key, i), j) for i in range(N)]
+        return jnp.stack([jax.random.rademacher(key, (D,), float) for key in keys])
 
     each = jax.vmap(jax.vmap(signs, (None, 0)), (0, None))
     v = np.asarray(each(jnp.arange(ROUNDS), jnp.arange(steps))).reshape(-1, N, D)

@@ -2,6 +2,7 @@
 
 from functools import cache
 from typing import Any
+from zlib import crc32
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,11 @@ import numpy as np
 
 from jaxdec.loop import Keys
 from jaxdec.types import Round
+
+
+def fold(key: Any, name: str) -> Any:
+    """The key of a round for a purpose, as `Round.fold` makes it."""
+    return jax.random.fold_in(key, crc32(name.encode()))
 
 
 def keys(seed: int) -> Keys:

@@ -45,7 +45,7 @@ def models(method: Any, network: Any = EVERYBODY) -> np.ndarray:
 def keys_of(t: int):
     """The keys of round t, as `run` makes them: the network's, and those of the messages up and down."""
     network, step = rounds.keys_of(KEYS, t)
-    return network, *jax.random.split(step)
+    return network, rounds.fold(step, "up"), rounds.fold(step, "down")
 
 
 def present(network: Any, t: int) -> list[int]:

@@ -29,6 +29,16 @@ HEIGHT = {name: height for height, layer in enumerate(LAYERS) for name in layer}
 # Where getattr and hasattr are right, and why. Elsewhere a base has the default, or `checks` has asked.
 ASKS = {
     "_module.py": "the fields of a dataclass, one after another",
+    "compressors/maps.py": "omega, delta and k are facts that a compressor has or has not",
+    "compressors/memory.py": "omega is a fact that a compressor has or has not",
+    "networks/weights.py": "a graph, a matrix or an operator, and the rule of a name",
+    "papers/mcm.py": "the fields of any method of a server",
+    "problems/augment.py": "an augmentation is any function of images",
+    "problems/finite_sums.py": "an augmentation is any function of images",
+    "problems/losses.py": "what a user's function returned, looked at once",
+    "scaling.py": "start and beta are fields that a scaling has or has not",
+    "testing/counted.py": "a part that counts, and else is the part it stands for",
+    "testing/programs.py": "the fields of a dataclass, one after another",
     "checks.py": "what a user's part leaves out is filled in here, once",
     "describe.py": "objects of any kind, one field after another",
     "loop.py": "the classes of a lazy package, one name after another",

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.extend.core import jaxprs_in_params
 from scipy.stats import chisquare
 
 from jaxdec import data, problems
@@ -67,10 +68,10 @@ def test_epochs_stay_exact_where_the_number_of_samples_drawn_overflows():
 @jax.jit
 def orders(seed):
     """24000 epochs of 4 nodes of 2, 3, 4 and 5 samples, each padded to 5: (24000, 4, 5)."""
-    m = jnp.array([2, 3, 4, 5])
+    m = jnp.array([2, 3, 4, 5])[None, :, None]
     words = jax.random.bits(jax.random.key(seed), (2, 24000, 4, 1), jnp.uint32)
-    place = jnp.minimum(jnp.arange(5), m[:, None] - 1).astype(jnp.uint32)
-    return sampling.shuffled(jnp.broadcast_to(place, (24000, 4, 5)), m[:, None].astype(jnp.uint32), *words)
+    place = jnp.minimum(jnp.arange(5)[None, None], m - 1).astype(jnp.uint32)
+    return sampling.shuffled(jnp.broadcast_to(place, (24000, 4, 5)), m.astype(jnp.uint32), *words)
 
 
 def test_permutations_of_few_samples_are_uniform():
@@ -97,12 +98,35 @@ DIGITS = data.digits()
 SPLIT = data.from_lists([range(5), range(5, 12), range(20, 24)], len(DIGITS.targets))
 
 
+def drawing(split):
+    """Problems of every kind of draw, by name."""
+    kinds = {kind: problems.softmax(DIGITS, split, batch_size=3, sampling=kind) for kind in sampling.KINDS}
+    return kinds | {"noise": problems.quadratic(len(split.counts), 5, noise=1.0)}
+
+
 def test_minibatches_of_clients_are_theirs_in_the_whole():
-    kinds = [problems.softmax(DIGITS, SPLIT, batch_size=3, sampling=kind) for kind in sampling.KINDS]
-    few = jnp.array([2, 0])
-    both = jax.jit(lambda kinds: [(p.take(few).sample(KEY, 9), p.sample(KEY, 9)) for p in kinds])(kinds)
-    for part, whole in both:
+    few, fewer = jnp.array([2, 0]), jnp.array([1])
+    draws = lambda p: (p.take(few).sample(KEY, 9), p.take(few).take(fewer).sample(KEY, 9), p.sample(KEY, 9))
+    for part, less, whole in jax.jit(lambda kinds: [draws(p) for p in kinds.values()])(drawing(SPLIT)):
         np.testing.assert_array_equal(part, whole[few])
+        np.testing.assert_array_equal(less, whole[few][fewer])
+
+
+def largest(jaxpr):
+    """The size of the largest array that a program computes, at any depth."""
+    computed = [variable.aval.size for equation in jaxpr.eqns for variable in equation.outvars]
+    inside = [largest(inner) for equation in jaxpr.eqns for inner in jaxprs_in_params(equation.params)]
+    return max(computed + inside, default=0)
+
+
+@pytest.mark.parametrize("kind", [*sampling.KINDS, "noise"])
+def test_the_draw_of_one_client_is_as_large_as_its_minibatch_however_many_there_are(kind):
+    n = 300
+    problem = drawing(data.from_lists([range(4 * i, 4 * i + 4) for i in range(n)], len(DIGITS.targets)))[kind]
+    one = jax.make_jaxpr(lambda p, client: p.take(client).sample(KEY, 9))(problem, jnp.array([7]))
+    everybody = jax.make_jaxpr(lambda p: p.sample(KEY, 9))(problem)
+    assert largest(one.jaxpr) < 16
+    assert largest(everybody.jaxpr) >= 3 * n
 
 
 def test_a_way_to_sample_that_does_not_exist_is_refused():

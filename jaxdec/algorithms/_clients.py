@@ -1,4 +1,8 @@
-"""What methods of a server share: memories of the clients' gradients, and the mean gradient estimated with them."""
+"""What methods of a server share: memories of the clients' gradients, and the mean gradient estimated with them.
+
+A message has one key for all rows that are computed, `r.fold("up")`: with a cohort a compressor's draws belong to the
+places in the cohort and not to the clients, unlike minibatches and `r.keys`, which follow the client.
+"""
 
 from typing import Any, Literal, NamedTuple
 

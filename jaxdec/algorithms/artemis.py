@@ -2,7 +2,6 @@
 
 from typing import Any, ClassVar, Literal, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -79,11 +78,11 @@ class Artemis:
         return State(x, jnp.zeros_like(x), up), Cost(vectors=sent)
 
     def step(self, problem, s, r):
-        clients, (key_up, key_down) = r.of(problem), jax.random.split(r.key)
+        clients = r.of(problem)
         g = clients.grad(r.spread(s.x), r.draw(clients))
-        D = self.compressor(key_up, g - r.rows(s.up.h), problem.blocks)
+        D = self.compressor(r.fold("up"), g - r.rows(s.up.h), problem.blocks)
         ghat, up = _clients.estimate(self, problem, s.up, D.value, r)
-        c = self.down_compressor(key_down, ghat, problem.blocks)
+        c = self.down_compressor(r.fold("down"), ghat, problem.blocks)
         v = self.momentum * s.v + c.value
         x = s.x - self.lr * v
         return State(x, v, up), r.cost(clients.batch_size, 1, D.bits, c.mean_bits, missed=True)
@@ -161,14 +160,14 @@ class DORE:
         return DOREState(x, jnp.zeros_like(x), jnp.zeros_like(x), up), Cost(vectors=sent)
 
     def step(self, problem, s, r):
-        clients, (key_up, key_down) = r.of(problem), jax.random.split(r.key)
+        clients = r.of(problem)
         g = clients.grad(r.spread(s.x), r.draw(clients))
-        D = self.compressor(key_up, g - r.rows(s.up.h), problem.blocks)
+        D = self.compressor(r.fold("up"), g - r.rows(s.up.h), problem.blocks)
         ghat, up = _clients.estimate(self, problem, s.up, D.value, r)
         if self.form == "code":
             eta = self.lr if self.feedback is None else self.feedback
             u = ghat + eta * s.e
-            c = self.down_compressor(key_down, u, problem.blocks)
+            c = self.down_compressor(r.fold("down"), u, problem.blocks)
             e = u - c.value
             v = self.momentum * s.v + c.value
             x = s.x - self.lr * v
@@ -176,7 +175,7 @@ class DORE:
             eta = 1 if self.feedback is None else self.feedback
             v = self.momentum * s.v + ghat
             u = -self.lr * v + eta * s.e
-            c = self.down_compressor(key_down, u, problem.blocks)
+            c = self.down_compressor(r.fold("down"), u, problem.blocks)
             e = u - c.value
             x = s.x + self.outer_lr * c.value
         return DOREState(x, v, e, up), r.cost(clients.batch_size, 1, D.bits, c.mean_bits, missed=True)

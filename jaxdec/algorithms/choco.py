@@ -60,7 +60,7 @@ class ChocoGossip:
         return State(x0, jnp.zeros_like(x0)), Cost()
 
     def step(self, problem, s, r):
-        q = self.compressor(r.key, s.x - s.xhat, problem.blocks)
+        q = self.compressor(r.fold("message"), s.x - s.xhat, problem.blocks)
         xhat = s.xhat + q.value
         x = s.x + self.consensus_lr * (r.W @ xhat - xhat)
         return State(x, xhat), Cost(vectors=1, bits=q.mean_bits)
@@ -110,7 +110,7 @@ class ChocoSGD:
 
     def step(self, problem, s, r):
         half = s.x - self.lr * problem.grad(s.x, r.draw(problem))
-        q = self.compressor(r.key, half - s.xhat, problem.blocks)
+        q = self.compressor(r.fold("message"), half - s.xhat, problem.blocks)
         xhat = s.xhat + q.value
         x = half + self.consensus_lr * (r.W @ xhat - xhat)
         return State(x, xhat), Cost(grads=problem.batch_size, vectors=1, bits=q.mean_bits)
@@ -154,6 +154,6 @@ class QuantizedGossip:
         return DirectState(x0), Cost()
 
     def step(self, problem, s, r):
-        q = self.compressor(r.key, s.x, problem.blocks)
+        q = self.compressor(r.fold("message"), s.x, problem.blocks)
         x = s.x + self.consensus_lr * (r.W @ q.value - q.value)
         return DirectState(x), Cost(vectors=1, bits=q.mean_bits)

@@ -2,7 +2,6 @@
 
 from typing import Any, ClassVar, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -102,7 +101,7 @@ class QSGD:
     def step(self, problem, s, r):
         clients = r.of(problem)
         g = clients.grad(r.spread(s.x), r.draw(clients))
-        D = self.compressor(jax.random.split(r.key)[0], g, problem.blocks)
+        D = self.compressor(r.fold("up"), g, problem.blocks)
         v = self.momentum * s.v + r.mean(D.value)
         x = s.x - self.lr * v
         return State(x, v), r.cost(clients.batch_size, 1, D.bits, 32 * problem.d)
@@ -151,11 +150,11 @@ class BiQSGD:
         return State(x, jnp.zeros_like(x)), Cost()
 
     def step(self, problem, s, r):
-        clients, (key_up, key_down) = r.of(problem), jax.random.split(r.key)
+        clients = r.of(problem)
         g = clients.grad(r.spread(s.x), r.draw(clients))
-        D = self.compressor(key_up, g, problem.blocks)
+        D = self.compressor(r.fold("up"), g, problem.blocks)
         ghat = r.mean(D.value)
-        c = self.down_compressor(key_down, ghat, problem.blocks)
+        c = self.down_compressor(r.fold("down"), ghat, problem.blocks)
         v = self.momentum * s.v + c.value
         x = s.x - self.lr * v
         return State(x, v), r.cost(clients.batch_size, 1, D.bits, c.mean_bits, missed=True)

@@ -2,7 +2,6 @@
 
 from typing import Any, ClassVar, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -79,9 +78,9 @@ class DIANA:
         return State(x, jnp.zeros_like(x), up), Cost(vectors=sent)
 
     def step(self, problem, s, r):
-        clients, (key_up, _) = r.of(problem), jax.random.split(r.key)
+        clients = r.of(problem)
         g = clients.grad(r.spread(s.x), r.draw(clients))
-        D = self.compressor(key_up, g - r.rows(s.up.h), problem.blocks)
+        D = self.compressor(r.fold("up"), g - r.rows(s.up.h), problem.blocks)
         ghat, up = _clients.estimate(self, problem, s.up, D.value, r)
         v = self.momentum * s.v + ghat
         x = s.x - self.lr * v

@@ -2,7 +2,6 @@
 
 from typing import Any, ClassVar, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -71,12 +70,11 @@ class DoubleSqueeze:
         return State(x, jnp.zeros_like(x), jnp.zeros_like(x0), jnp.zeros_like(x)), Cost()
 
     def step(self, problem, s, r):
-        key_up, key_down = jax.random.split(r.key)
         P = problem.grad(r.spread(s.x), r.draw(problem)) + self.feedback * s.e
-        D = self.compressor(key_up, P, problem.blocks)
+        D = self.compressor(r.fold("up"), P, problem.blocks)
         e = P - D.value
         u = r.W @ D.value + self.feedback * s.E
-        c = self.down_compressor(key_down, u, problem.blocks)
+        c = self.down_compressor(r.fold("down"), u, problem.blocks)
         E = u - c.value
         v = self.momentum * s.v + c.value
         x = s.x - self.lr * v
@@ -135,13 +133,12 @@ class DistEFSGD:
         return EFState(x, jnp.zeros_like(x), jnp.zeros_like(x0), jnp.zeros_like(x), jnp.asarray(self.lr)), Cost()
 
     def step(self, problem, s, r):
-        key_up, key_down = jax.random.split(r.key)
         ratio = s.lr / self.lr
         P = problem.grad(r.spread(s.x), r.draw(problem)) + ratio * s.e
-        D = self.compressor(key_up, P, problem.blocks)
+        D = self.compressor(r.fold("up"), P, problem.blocks)
         e = P - D.value
         u = r.W @ D.value + ratio * s.E
-        c = self.down_compressor(key_down, u, problem.blocks)
+        c = self.down_compressor(r.fold("down"), u, problem.blocks)
         E = u - c.value
         v = self.momentum * s.v + c.value
         x = s.x - self.lr * v

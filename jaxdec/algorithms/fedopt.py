@@ -92,5 +92,5 @@ def _check_optimizer(name: str, optimizer: Any) -> None:
             f"learning_rate=0.01), so that its numbers stay traced; got {optimizer!r}"
         )
     made = optimizer()
-    if not (callable(getattr(made, "init", None)) and callable(getattr(made, "update", None))):
+    if not isinstance(made, optax.GradientTransformation):
         raise TypeError(f"{name} makes an optax optimizer, with init and update; it makes {made!r}")

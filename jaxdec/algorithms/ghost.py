@@ -2,7 +2,6 @@
 
 from typing import Any, ClassVar, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -70,11 +69,10 @@ class Ghost:
         return State(x, x, up), Cost(vectors=sent)
 
     def step(self, problem, s, r):
-        key_up, key_down = jax.random.split(r.key)
         g = problem.grad(r.spread(s.xhat), r.draw(problem))
-        D = self.compressor(key_up, g - s.up.h, problem.blocks)
+        D = self.compressor(r.fold("up"), g - s.up.h, problem.blocks)
         ghat, up = _clients.estimate(self, problem, s.up, D.value, r)
-        c = self.down_compressor(key_down, ghat, problem.blocks)
+        c = self.down_compressor(r.fold("down"), ghat, problem.blocks)
         xhat = s.x - self.lr * c.value
         x = s.x - self.lr * ghat
         return State(x, xhat, up), r.cost(problem.batch_size, 1, D.bits, c.mean_bits)
@@ -128,11 +126,10 @@ class ArtemisND:
         return State(x, x, up), Cost(vectors=sent)
 
     def step(self, problem, s, r):
-        key_up, key_down = jax.random.split(r.key)
         g = problem.grad(r.spread(s.xhat), r.draw(problem))
-        D = self.compressor(key_up, g - s.up.h, problem.blocks)
+        D = self.compressor(r.fold("up"), g - s.up.h, problem.blocks)
         ghat, up = _clients.estimate(self, problem, s.up, D.value, r)
-        c = self.down_compressor(key_down, ghat, problem.blocks)
+        c = self.down_compressor(r.fold("down"), ghat, problem.blocks)
         xhat = s.xhat - self.lr * c.value
         x = s.x - self.lr * ghat
         return State(x, xhat, up), r.cost(problem.batch_size, 1, D.bits, c.mean_bits)

@@ -89,13 +89,12 @@ class MCM:
         return State(x, jnp.zeros_like(x), x if self.down_memory else jnp.zeros_like(x), up), Cost(vectors=sent)
 
     def step(self, problem, s, r):
-        key_up, key_down = jax.random.split(r.key)
         down_alpha = memory.rate(self.down_alpha, self.down_compressor, problem.blocks) if self.down_memory else 0
-        Om = self.down_compressor(key_down, s.x - s.H, problem.blocks)
+        Om = self.down_compressor(r.fold("down"), s.x - s.H, problem.blocks)
         xhat = s.H + Om.value
         H = s.H + down_alpha * Om.value
         g = problem.grad(r.spread(xhat), r.draw(problem))
-        D = self.compressor(key_up, g - s.up.h, problem.blocks)
+        D = self.compressor(r.fold("up"), g - s.up.h, problem.blocks)
         ghat, up = _clients.estimate(self, problem, s.up, D.value, r)
         v = self.momentum * s.v + ghat
         x = s.x - self.lr * v
@@ -256,18 +255,18 @@ class RandMCM:
         return RandState(x, jnp.zeros_like(x), down, up), Cost(vectors=sent)
 
     def step(self, problem, s, r):
-        clients, (key_up, key_down) = r.of(problem), jax.random.split(r.key)
+        clients = r.of(problem)
         down_alpha = memory.rate(self.down_alpha, self.down_compressor, problem.blocks) if self.down_memory else 0
         H, Hbar = s.down
         if self.reset:
             H = jnp.where((r.t > 0) & (r.t % self.reset == 0), Hbar, H)
         H_i, one = r.rows(H), self.down_memories == "one"
-        Om = self.down_compressor(key_down, s.x - (r.spread(Hbar) if one else H_i), problem.blocks)
+        Om = self.down_compressor(r.fold("down"), s.x - (r.spread(Hbar) if one else H_i), problem.blocks)
         xhat = H_i + Om.value
         H = r.kept(H, H_i + down_alpha * Om.value)
         Hbar = Hbar + down_alpha * r.share * (r.W @ Om.value) if one else jnp.mean(H, axis=0, keepdims=True)
         g = clients.grad(xhat, r.draw(clients))
-        D = self.compressor(key_up, g - r.rows(s.up.h), problem.blocks)
+        D = self.compressor(r.fold("up"), g - r.rows(s.up.h), problem.blocks)
         ghat, up = _clients.estimate(self, problem, s.up, D.value, r)
         v = self.momentum * s.v + ghat
         x = s.x - self.lr * v

@@ -70,7 +70,7 @@ class ProxSkip:
     def step(self, problem, s, r):
         g = problem.grad(s.x, r.draw(problem))
         local = s.x - self.lr * (g - s.h)
-        coin = jax.random.bernoulli(r.key, self.probability)
+        coin = jax.random.bernoulli(r.fold("coin"), self.probability)
         gossip = lambda x: x + self.consensus_lr * (r.W @ x - x)
         x = jax.lax.cond(coin, gossip, lambda x: x, local)
         h = s.h + (x - local) * self.probability / self.lr  # unchanged without communication, where x is local

@@ -65,7 +65,7 @@ class QuantizedPushSumGossip:
         return State(x0, x0, jnp.zeros_like(x0), jnp.ones_like(x0[:, 0])), Cost()
 
     def step(self, problem, s, r):
-        q = self.compressor(r.key, s.u - s.xhat, problem.blocks)
+        q = self.compressor(r.fold("message"), s.u - s.xhat, problem.blocks)
         xhat = s.xhat + q.value
         u = s.u - xhat + r.W @ xhat
         y = r.W @ s.y
@@ -117,7 +117,7 @@ class QuantizedPushSum:
         return State(x0, x0, jnp.zeros_like(x0), jnp.ones_like(x0[:, 0])), Cost()
 
     def step(self, problem, s, r):
-        q = self.compressor(r.key, s.u - s.xhat, problem.blocks)
+        q = self.compressor(r.fold("message"), s.u - s.xhat, problem.blocks)
         xhat = s.xhat + q.value
         v = s.u - xhat + r.W @ xhat
         y = r.W @ s.y
@@ -168,7 +168,7 @@ class DirectlyQuantizedPushSum:
         return DirectState(x0, x0, jnp.ones_like(x0[:, 0])), Cost()
 
     def step(self, problem, s, r):
-        q = self.compressor(r.key, s.u, problem.blocks)
+        q = self.compressor(r.fold("message"), s.u, problem.blocks)
         u = r.W @ q.value
         y = r.W @ s.y
         return DirectState(u / y[:, None], u, y), Cost(vectors=1, bits=q.mean_bits + 32)

@@ -156,7 +156,7 @@ class SAVIC:
 
     def step(self, problem, s, r):
         K, clients, momentum = self.local_steps, r.of(problem), _part(self.momentum)
-        keys = r.rows(jax.random.split(r.key, problem.n))
+        keys = r.keys("statistic")
         first, by = self.at == "synchronized", K if self.count == "steps" else 1
 
         def local(k, carry):
@@ -225,7 +225,7 @@ class LocalSAVIC:
 
     def step(self, problem, s, r):
         K, clients, momentum = self.local_steps, r.of(problem), _part(self.momentum)
-        keys = r.rows(jax.random.split(r.key, problem.n))
+        keys = r.keys("statistic")
 
         def local(k, carry):
             y, u, D = carry

@@ -6,7 +6,7 @@ import networkx as nx
 import numpy as np
 import scipy.sparse as sp
 
-from jaxdec import graphs
+from jaxdec import checks, graphs
 from jaxdec.graphs._matrix import as_matrix
 
 __all__ = ["RULES", "connected", "matrix"]
@@ -25,7 +25,7 @@ def matrix(W: Any, weights: str = "metropolis") -> tuple[Any, tuple[int, ...] | 
     Raises:
         ValueError: if W is not square or has entries that are not finite, or there is no such rule.
     """
-    W = getattr(W, "W", W)
+    W = checks.unwrapped(W)
     if isinstance(W, nx.Graph):
         W = graphs.from_networkx(W)
     group = getattr(W, "group", None)

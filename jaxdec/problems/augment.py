@@ -174,8 +174,7 @@ class Chain:
 
     def check(self, shape: tuple[int, ...]) -> None:
         for part in self.parts:
-            if hasattr(part, "check"):
-                part.check(shape)
+            checks.own(part, shape)
 
 
 def chain(*parts: Any) -> Chain:

@@ -58,7 +58,6 @@ class FiniteSum(Problem):
     solved_l2: ScalarLike | None = None  # the l2 that these belong to, where `solve` found them
     augment: Any = None  # of the inputs of minibatches; what of it is not random, also of all others
     nodes: Int[Array, " n"] | None = None  # which nodes of the whole these are; None means all
-    total: int | None = static(default=None)  # how many nodes the whole has; None means n
     minibatch: int | None = static(default=None)
     sampling: Sampling = static(default="replacement")
 
@@ -110,11 +109,10 @@ class FiniteSum(Problem):
         """Minibatch number i: positions (n, b) in the nodes' rows, with keys (n,) where the loss itself is random."""
         if self.minibatch is None:
             return None
-        total = self.total or self.n
-        positions = sampling.positions(self.sampling, key_data, i, self.nodes, total, self.counts, self.minibatch)
+        nodes = jnp.arange(self.n) if self.nodes is None else self.nodes
+        positions = sampling.positions(self.sampling, key_data, i, nodes, self.counts, self.minibatch)
         if not self.random:
             return positions
-        nodes = jnp.arange(self.n) if self.nodes is None else self.nodes
         return positions, sampling.node_keys(key_data, i, nodes)
 
     def loss(self, x, batch=None):
@@ -194,14 +192,8 @@ class FiniteSum(Problem):
         return {f"test_{k}": v for k, v in self.model.scores(x, inputs, self.test_targets).items()}
 
     def take(self, clients):
-        nodes = jnp.arange(self.n) if self.nodes is None else self.nodes
-        return dataclasses.replace(
-            self,
-            indices=self.indices[clients],
-            counts=self.counts[clients],
-            nodes=nodes[clients],
-            total=self.total or self.n,
-        )
+        nodes = clients if self.nodes is None else self.nodes[clients]
+        return dataclasses.replace(self, indices=self.indices[clients], counts=self.counts[clients], nodes=nodes)
 
     def with_partition(self, partition: Partition) -> "FiniteSum":
         """The same problem on the same data, split otherwise; its minimizer is unknown again.
@@ -214,7 +206,7 @@ class FiniteSum(Problem):
         """
         reaches(partition, self.samples, "the problem")
         tables = {"indices": jnp.asarray(partition.indices), "counts": jnp.asarray(partition.counts)}
-        unknown = dict.fromkeys(("nodes", "total", "minimizer", "minimum", "solved_l2"))
+        unknown = dict.fromkeys(("nodes", "minimizer", "minimum", "solved_l2"))
         return dataclasses.replace(self, **tables, **unknown)
 
     def _gather(self, batch, dtype):
@@ -272,8 +264,8 @@ class FiniteSum(Problem):
                 "the loss is random (augmentation, dropout), which acts on minibatches alone, and gradients are exact "
                 "here; give batch_size"
             )
-        if hasattr(self.augment, "check"):
-            self.augment.check(self.inputs.shape[1:])
+        if self.augment is not None:
+            checks.own(self.augment, self.inputs.shape[1:])
         for name in ("l2", "nonconvex"):
             weight = getattr(self, name)
             if weight is not None and np.any(np.asarray(weight) < 0):

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from jaxdec._module import module, static
-from jaxdec.problems import proximal
+from jaxdec._module import module
+from jaxdec.problems import proximal, sampling
 from jaxdec.problems.base import Problem
 from jaxdec.types import PRNGKey, ScalarLike, Vector
 
@@ -29,7 +29,6 @@ class Quadratic(Problem):
     b: Float[Array, "n d"]
     noise: ScalarLike | None = None  # None is 0, known when compiling: nothing is drawn
     nodes: Int[Array, " n"] | None = None  # which nodes of the whole these are; None means all
-    total: int | None = static(default=None)  # how many nodes the whole has; None means n
 
     @property
     def n(self) -> int:
@@ -43,11 +42,15 @@ class Quadratic(Problem):
         """The noise of gradient number i: N(0, I / d) for each node, (n, d)."""
         if self.noise is None:
             return None
-        shape, dtype = (self.total or self.n, self.d), self.dtype
-        draw = lambda: jax.random.normal(jax.random.fold_in(key_data, i), shape, dtype) / self.d**0.5
+        shape, dtype = (self.n, self.d), self.dtype
+        nodes = jnp.arange(self.n) if self.nodes is None else self.nodes
+
+        def draw():
+            keys = sampling.minibatch_keys(key_data, i, nodes)
+            return jax.vmap(lambda key: jax.random.normal(key, (self.d,), dtype))(keys) / self.d**0.5
+
         # What is multiplied by zero need not be drawn: that would take most of a noiseless round.
-        noise = jax.lax.cond(jnp.asarray(self.noise) > 0, draw, lambda: jnp.zeros(shape, dtype))
-        return noise if self.nodes is None else noise[self.nodes]
+        return jax.lax.cond(jnp.asarray(self.noise) > 0, draw, lambda: jnp.zeros(shape, dtype))
 
     def loss(self, x, batch=None):
         value = jnp.sum(x * (self._times(x) / 2 - self.b), axis=1)
@@ -111,8 +114,8 @@ class Quadratic(Problem):
         return self.A if self.A.ndim == 2 else jnp.linalg.eigvalsh(self.A)
 
     def take(self, clients):
-        nodes = jnp.arange(self.n) if self.nodes is None else self.nodes
-        return Quadratic(self.A[clients], self.b[clients], self.noise, nodes[clients], self.total or self.n)
+        nodes = clients if self.nodes is None else self.nodes[clients]
+        return Quadratic(self.A[clients], self.b[clients], self.noise, nodes)
 
     def check(self) -> None:
         """Shapes fit, A is symmetric, everything is finite, the noise is not negative."""

@@ -5,11 +5,11 @@ Every function gives positions (n, b) in 0, ..., counts - 1, exact for unequal c
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int
+from jaxtyping import Array, Int, Key
 
 from jaxdec.types import PRNGKey
 
-__all__ = ["KINDS", "ROUNDS", "epochs", "node_keys", "positions", "shuffled"]
+__all__ = ["KINDS", "ROUNDS", "epochs", "minibatch_keys", "node_keys", "positions", "shuffled"]
 
 KINDS = ("replacement", "subset", "epochs")
 
@@ -20,30 +20,32 @@ ROUNDS = 16  # of `shuffled`; with 12 permutations of 5 or 6 samples are not yet
 _GOLDEN = 0x9E3779B9
 
 
-def positions(kind: str, key: PRNGKey, i, nodes: Int[Array, " n"] | None, total: int, counts, b: int):
-    """Minibatch number i of the nodes, (n, b) int32.
+def positions(kind: str, key: PRNGKey, i, nodes: Int[Array, " n"], counts: Int[Array, " n"], b: int):
+    """Minibatch number i of the nodes, (n, b) int32: what a node draws does not depend on who else does.
 
     Args:
         kind: "replacement", b independent draws; "subset", b different ones; "epochs", see `epochs`.
         key: of the seed.
         i: the number of the minibatch.
-        nodes: which of all nodes these are; None means all.
-        total: how many nodes there are.
+        nodes: (n,) which of all nodes these are.
         counts: (n,) how many samples each node holds.
         b: how many positions.
     """
     if kind == "epochs":
-        return epochs(key, i, jnp.arange(total) if nodes is None else nodes, counts, b)
+        return epochs(key, i, nodes, counts, b)
     # A 32-bit word modulo a count is uniform to within count / 2^32; a randint costs five times more.
-    words = jax.random.bits(jax.random.fold_in(key, i), (total, b), jnp.uint32)
-    words = words if nodes is None else words[nodes]
+    words = jax.vmap(lambda key: jax.random.bits(key, (b,), jnp.uint32))(minibatch_keys(key, i, nodes))
     return _subset(words, counts) if kind == "subset" else _modulo(words, counts[:, None])
 
 
-def node_keys(key: PRNGKey, i, nodes: Int[Array, " n"]) -> Array:
-    """A key for each node, (n,), for what is random in the loss itself: augmentation, dropout."""
-    key = jax.random.fold_in(jax.random.fold_in(key, jnp.uint32(_NODES)), i)
-    return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, nodes)
+def minibatch_keys(key: PRNGKey, i, nodes: Int[Array, " n"]) -> Key[Array, " n"]:
+    """A key for each node, for its minibatch number i."""
+    return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(jax.random.fold_in(key, i), nodes)
+
+
+def node_keys(key: PRNGKey, i, nodes: Int[Array, " n"]) -> Key[Array, " n"]:
+    """A key for each node, for what is random in the loss of minibatch i itself: augmentation, dropout."""
+    return minibatch_keys(jax.random.fold_in(key, jnp.uint32(_NODES)), i, nodes)
 
 
 def _modulo(words: Array, counts) -> Array:
@@ -76,7 +78,7 @@ def epochs(key: PRNGKey, i, nodes: Int[Array, " n"], counts: Int[Array, " n"], b
     CPU cores, and 32 ms if the epoch's permutation is drawn, by sorting, for each minibatch.
     """
     m = counts[:, None].astype(jnp.uint32)
-    i, k = jnp.asarray(i).astype(jnp.uint32), jnp.arange(b, dtype=jnp.uint32)
+    i, k = jnp.asarray(i).astype(jnp.uint32), jnp.arange(b, dtype=jnp.uint32)[None]
     # The quotient and the remainder of i b + k by m, without that product, which overflows in long runs.
     inside = i % m * b + k
     epoch, place = i // m * b + inside // m, inside % m

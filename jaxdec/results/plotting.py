@@ -1,20 +1,20 @@
 """Figures from results and of partitions; nothing here runs an experiment."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator
 from numpy.typing import ArrayLike
 
 from jaxdec.data import Dataset, Partition, label_counts
 from jaxdec.results.labels import labelled
 from jaxdec.results.statistics import bootstrap, larger_is_better, quantiles
 from jaxdec.results.summary import KINDS, best, fields, known, swept
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = [
     "BUBBLE",
@@ -80,8 +80,8 @@ def curves(
     band: Band = "quantiles",
     confidence: float = 0.95,
     log_x: bool = False,
-    ax: Axes | None = None,
-) -> Axes:
+    ax: "Axes | None" = None,
+) -> "Axes":
     """Median over seeds of a metric, with a band, a line per algorithm. A cross ends a line whose median run diverged.
 
     Args:
@@ -130,7 +130,7 @@ def curves(
     return ax
 
 
-def sensitivity(results: Any, metric: str, *, over: str = "lr", ax: Axes | None = None) -> Axes:
+def sensitivity(results: Any, metric: str, *, over: str = "lr", ax: "Axes | None" = None) -> "Axes":
     """The metric at the last round against a swept value: median and 10-90 % band over seeds, a line per algorithm.
 
     A value at which the median run diverged is left out of the line. Other swept values are each algorithm's best.
@@ -181,7 +181,7 @@ def panels(
     band: Band = "quantiles",
     log_x: bool = False,
     title: str | None = None,
-) -> Figure:
+) -> "Figure":
     """Each algorithm at its best swept values, a panel for each problem (rows) and network (columns).
 
     Arguments as for `curves`.
@@ -190,9 +190,9 @@ def panels(
     metric = known(dataset, metric)
     chosen = best(dataset, metric)
     rows, columns = (list(chosen[kind].values) if kind in chosen.dims else [None] for kind in KINDS[1:])
-    with plt.rc_context(STYLE):
+    with _pyplot().rc_context(STYLE):
         size = (max(4.8, 3.6 * len(columns)), max(3.9, 2.9 * len(rows)))
-        figure, axes = plt.subplots(len(rows), len(columns), figsize=size, squeeze=False, sharex="col")
+        figure, axes = _pyplot().subplots(len(rows), len(columns), figsize=size, squeeze=False, sharex="col")
         for i, problem in enumerate(rows):
             for j, network in enumerate(columns):
                 where = {k: v for k, v in zip(KINDS[1:], (problem, network), strict=True) if v is not None}
@@ -209,7 +209,7 @@ def panels(
     return figure
 
 
-def overview(results: Any, *, over: str | None = None, title: str | None = None) -> Figure:
+def overview(results: Any, *, over: str | None = None, title: str | None = None) -> "Figure":
     """A sweep or a run on one row: each algorithm at its best value by rounds and by cost, and what that value decides.
 
     The best value is the one with the least median loss at the end; drawn are the squared gradient norm and, where
@@ -226,8 +226,8 @@ def overview(results: Any, *, over: str | None = None, title: str | None = None)
     numbers = [dim for dim in swept(dataset) if np.issubdtype(dataset[fields(dataset, dim)[0]].dtype, np.number)]
     over = over or ("lr" if "lr" in numbers else next(iter(numbers), None))
     chosen = best(dataset, known(dataset, None))
-    with plt.rc_context(STYLE):
-        figure, (left, middle, *right) = plt.subplots(1, 3 if over else 2, figsize=(11 if over else 7.6, 3.6))
+    with _pyplot().rc_context(STYLE):
+        figure, (left, middle, *right) = _pyplot().subplots(1, 3 if over else 2, figsize=(11 if over else 7.6, 3.6))
         curves(chosen, first, ax=left)
         curves(chosen, second, x="vectors", ax=middle)
         if over:
@@ -240,7 +240,7 @@ def overview(results: Any, *, over: str | None = None, title: str | None = None)
     return figure
 
 
-def partition(partition: Partition, data: Dataset | ArrayLike, *, ax: Axes | None = None) -> Axes:
+def partition(partition: Partition, data: Dataset | ArrayLike, *, ax: "Axes | None" = None) -> "Axes":
     """A disc for each node and class, whose area is proportional to the number of samples.
 
     Args:
@@ -256,24 +256,24 @@ def partition(partition: Partition, data: Dataset | ArrayLike, *, ax: Axes | Non
     >>> ax = partition(data.dirichlet(digits, n=8, alpha=0.5), digits)
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('node', 'class')
-    >>> plt.close(ax.figure)
+    >>> ax.figure.clear()
     """
     table = label_counts(partition, data)
     if ax is None:
-        with plt.rc_context(STYLE):
-            _, ax = plt.subplots(figsize=(1.2 + 0.28 * table.shape[0], 1.0 + 0.28 * table.shape[1]))
+        with _pyplot().rc_context(STYLE):
+            _, ax = _pyplot().subplots(figsize=(1.2 + 0.28 * table.shape[0], 1.0 + 0.28 * table.shape[1]))
     node, label = np.nonzero(table)
     area: Any = BUBBLE**2 * table[node, label] / table.max()
     ax.scatter(node, label, s=area, color=COLOURS[0], linewidths=0)
     ax.set(xlabel="node", ylabel="class", xlim=(-0.7, table.shape[0] - 0.3), ylim=(-0.7, table.shape[1] - 0.3))
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_locator(MaxNLocator(integer=True))
+        axis.set_major_locator(_pyplot().MaxNLocator(integer=True))
     held, size = partition.counts, table.max()
     ax.set_title(f"{held.min()} to {held.max()} samples a node, largest disc {size}", fontsize="medium")
     return ax
 
 
-def _legend(figure: Figure, ax: Axes) -> None:
+def _legend(figure: "Figure", ax: "Axes") -> None:
     """One legend for all panels, below them, in as many columns as fit."""
     handles, labels = ax.get_legend_handles_labels()
     if labels:
@@ -283,10 +283,10 @@ def _legend(figure: Figure, ax: Axes) -> None:
         figure.legend(handles, labels, loc="outside lower center", ncols=columns)
 
 
-def _log_x(ax: Axes) -> None:
+def _log_x(ax: "Axes") -> None:
     """A logarithmic horizontal axis whose labels do not overlap where it is short."""
     ax.set_xscale("log")
-    ax.xaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+    ax.xaxis.set_minor_locator(_pyplot().LogLocator(subs=(2, 5)))
 
 
 def _look(k: int) -> dict[str, Any]:
@@ -313,9 +313,16 @@ def _choose(name: str, value: str, options: list[str]) -> None:
         raise ValueError(f"{name} is one of {', '.join(options)}; got {value!r}{advice}")
 
 
-def _axes() -> Axes:
-    with plt.rc_context(STYLE):
-        return plt.subplots(figsize=(4.5, 3.4))[1]
+def _pyplot() -> Any:
+    """Matplotlib, which takes most of a second to import: for the first figure, and not before."""
+    import matplotlib.pyplot as plt
+
+    return plt
+
+
+def _axes() -> "Axes":
+    with _pyplot().rc_context(STYLE):
+        return _pyplot().subplots(figsize=(4.5, 3.4))[1]
 
 
 def _algorithms(dataset: xr.Dataset) -> Sequence[tuple[str, Any]]:

@@ -16,10 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from jaxdec import results
 from jaxdec._module import shown
 from jaxdec.describe import commit, describe, versions
 from jaxdec.results.labels import labelled
+from jaxdec.results.plotting import curves
 from jaxdec.results.summary import diverged, primary
 from jaxdec.types import Cost
 
@@ -110,7 +110,7 @@ class Result:
             x: "round", "grads", "vectors", "bits" or "bits_down".
             ax: where to draw; None makes a figure.
         """
-        return results.plotting.curves(self, metric, x=x, ax=ax)  # imported here, with Matplotlib
+        return curves(self, metric, x=x, ax=ax)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything to one file, a NumPy archive of arrays and texts. What is there before is replaced.

@@ -293,7 +293,7 @@ def test_what_a_unit_kept_is_not_used_for_one_that_has_become_another(tmp_path, 
 class Walking:
     """A ring whose links are up while a random walk is positive: what it remembers is drawn from its keys."""
 
-    step: float = 0.5
+    pace: float = 0.5
     n = 6
     provides = RING.provides
 
@@ -301,7 +301,7 @@ class Walking:
         return {"walk": jax.random.normal(key, (6,))}
 
     def at(self, memory, t, key):
-        walk = memory["walk"] + self.step * jax.random.normal(key, (6,))
+        walk = memory["walk"] + self.pace * jax.random.normal(key, (6,))
         W = np.roll(np.eye(6), 1, axis=1) * jnp.where(walk > 0, 1 / 3, 0)[:, None]
         W = W + W.T
         return {"walk": walk}, World(W + jnp.diag(1 - W.sum(axis=1)))
@@ -311,7 +311,7 @@ class Walking:
 def test_what_a_network_remembers_is_resumed_and_has_cells_only_where_the_network_is_swept(
     tmp_path, monkeypatch, shares
 ):
-    over = {"lr": GRID[:3]} if shares else {"network.step": [0.1, 0.5, 2.0]}
+    over = {"lr": GRID[:3]} if shares else {"network.pace": [0.1, 0.5, 2.0]}
     arguments = {"over": over, "seeds": 2, "every": 1, "metrics": (loss, consensus), "chunk": 2, "progress": False}
     sweeping = lambda path, rounds: sweep(
         A.GradientTracking(lr=0.1), PROBLEM, Walking(), store=path, rounds=rounds, **arguments

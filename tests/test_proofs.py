@@ -1,6 +1,6 @@
 """Proofs that the contract carries what is not in the library: methods and networks as a user writes them."""
 
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np

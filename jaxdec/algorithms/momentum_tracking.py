@@ -68,7 +68,7 @@ class MomentumTracking:
         if self.start == "zero":
             return State(x0, jnp.zeros_like(x0), jnp.zeros_like(x0)), Cost()
         g = problem.grad(x0, r.draw(problem))
-        u = (g - jnp.mean(g, axis=0)) / (1 - self.momentum)
+        u = (g - jnp.mean(g, axis=0, keepdims=True)) / (1 - self.momentum)
         return State(x0, u, u), Cost(vectors=1)
 
     def step(self, problem, s, r):

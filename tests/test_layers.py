@@ -39,7 +39,8 @@ ASKS = {
     "scaling.py": "start and beta are fields that a scaling has or has not",
     "testing/counted.py": "a part that counts, and else is the part it stands for",
     "testing/programs.py": "the fields of a dataclass, one after another",
-    "checks.py": "what a user's part leaves out is filled in here, once",
+    "checks/lawful.py": "what a class leaves out is filled in here, once",
+    "checks/written.py": "what a user's part has and lacks is asked here, once",
     "describe.py": "objects of any kind, one field after another",
     "loop.py": "the classes of a lazy package, one name after another",
     "returned.py": "what a user's method returned, looked at once",
@@ -47,7 +48,7 @@ ASKS = {
     "problems/networks.py": "a network of Flax, what it returns and its jaxpr are not ours",
     "spec.py": "names in a file are looked up in modules",
 }
-MAY_ASK_THE_CONTRACT = {"checks.py"}
+MAY_ASK_THE_CONTRACT = {"checks/lawful.py", "checks/written.py"}
 NAMED_TUPLE = "_fields"  # Python has no other test of a NamedTuple
 
 

@@ -1,0 +1,173 @@
+"""What an algorithm needs of its network, what holds of it, and which of them fit together."""
+
+import difflib
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxdec._module import step_sizes
+from jaxdec.checks.values import positive
+from jaxdec.types import LAWS, STRUCTURAL
+
+__all__ = ["DIRECTED", "HINTS", "Facts", "algorithm", "facts", "fitting", "laws", "limit", "single", "violation"]
+
+
+class Facts(NamedTuple):
+    """What a class of algorithms says of itself, with what it may leave out filled in."""
+
+    requires: frozenset[str]
+    wants: Mapping[str, str]
+    absent: str
+    replicas: bool
+
+
+def laws(what: str, named: Any) -> None:
+    """Refuse laws that are not in the vocabulary."""
+    named = {named} if isinstance(named, str) else named
+    for law in named:
+        if law not in LAWS:
+            near = difflib.get_close_matches(str(law), LAWS, n=1, cutoff=0.4)
+            meant = f"; did you mean {near[0]!r}?" if near else "."
+            raise ValueError(f"{what} names {law!r}, which is no law{meant} The laws are {', '.join(LAWS)}")
+
+
+def facts(algorithm: Any) -> Facts:
+    """What an algorithm needs of its network, and what happens to a node that does not take part."""
+    kind = algorithm if isinstance(algorithm, type) else type(algorithm)
+    requires = getattr(kind, "requires", ())
+    requires = frozenset({requires} if isinstance(requires, str) else requires)
+    absent, replicas = getattr(kind, "absent", "frozen"), getattr(kind, "replicas", False)
+    if absent == "refused" or replicas:
+        requires |= {"reliable"}
+    return Facts(requires, getattr(kind, "wants", {}), absent, replicas)
+
+
+def algorithm(
+    algorithm: Any,
+    network: Any,
+    problem: Any = None,
+    *,
+    among: Iterable[type] = (),
+    strict: bool = True,
+    rounds: int | None = None,
+):
+    """Refuse an algorithm that is wrong in itself, or whose network it is not; let it warn about the problem.
+
+    Args:
+        algorithm: what is to be run.
+        network: what it is to be run on.
+        problem: what is to be minimized.
+        among: the classes among which those that fit the network are looked for.
+        strict: whether a law that does not hold is an error; if not, it is a warning.
+        rounds: how many it is to be run for, at the first and last of which schedules are looked at.
+
+    Returns:
+        The laws that do not hold.
+    """
+    name = type(algorithm).__name__
+    if hasattr(algorithm, "check"):
+        algorithm.check()
+    for field, value in step_sizes(algorithm):
+        positive(f"{name}.{field}", value, rounds)
+    needs = facts(algorithm)
+    broken = needs.requires - network.provides
+    if broken and (strict or broken & STRUCTURAL):
+        raise ValueError(_misfit(name, needs, broken, network, among))
+    if broken:
+        lost = " and ".join(
+            f"{LAWS[law].needed} ({LAWS[law].meaning}): it loses {LAWS[law].lost}" for law in sorted(broken)
+        )
+        warnings.warn(f"{name} runs without {lost}", stacklevel=3)
+    for law, lost in needs.wants.items():
+        if law not in network.provides:
+            warnings.warn(f"{name} on a network that is not {law}: {lost}", stacklevel=3)
+    if problem is not None and hasattr(algorithm, "advise"):
+        algorithm.advise(problem)
+    return broken
+
+
+def fitting(provides: frozenset[str], among: Iterable[type]) -> list[str]:
+    """The names of those classes that need no other laws than these; a part of a method says nothing of laws."""
+    fits = lambda kind: hasattr(kind, "requires") and facts(kind).requires <= provides
+    return sorted(kind.__name__ for kind in among if fits(kind))
+
+
+def _misfit(name: str, needs: Facts, broken: frozenset[str], network: Any, among: Iterable[type]) -> str:
+    found = ", ".join(sorted(network.provides)) or "none of the known properties"
+    if broken == {"reliable"}:
+        why = (
+            "keeps copies of its neighbours' vectors, which a message that is lost or slept through corrupts for ever"
+            if needs.replicas
+            else "needs every node in every round"
+        )
+        said = f"{name} {why}, and in this network some are absent or messages are lost"
+    else:
+        laws = " and ".join(f"{LAWS[law].needed} ({LAWS[law].meaning})" for law in sorted(broken))
+        said = f"{name} needs {laws}; this network's is {found}{violation(network)}"
+    hints = [HINTS[law] for law in sorted(broken) if law in HINTS]
+    kinds = list(among)
+    others = fitting(network.provides, kinds)
+    hints.append(f"This network is for {', '.join(others)}" if others else "No algorithm here is for this network")
+    if not network.provides & {"doubly stochastic", "server", "push-pull"}:
+        pushed, pulled = (fitting(DIRECTED | {law}, kinds) for law in ("column stochastic", "push-pull"))
+        hints.append(
+            f"On a directed graph {', '.join(pulled)} runs with networks.push_pull(graph), and "
+            f'networks.static(graph, weights="column_stochastic") is for {", ".join(pushed)}'
+        )
+    return ". ".join([said, *hints])
+
+
+DIRECTED = frozenset({"fixed", "reliable", "arcs"})  # what any graph with weights that do not change has
+
+HINTS = {
+    "symmetric": "Use Metropolis-Hastings weights (networks.static(graph)), or an algorithm for directed graphs",
+    "doubly stochastic": "Rows and columns must sum to 1: use Metropolis-Hastings weights (networks.static(graph))",
+    "column stochastic": 'Columns must sum to 1: use networks.static(graph, weights="column_stochastic")',
+    "row stochastic": 'Rows must sum to 1: use networks.static(graph, weights="row_stochastic")',
+    "server": "Use networks.server(n)",
+    "push-pull": "Use networks.push_pull(graph): it makes the pair (R, C) from any strongly connected graph",
+    "fixed": "Use a network whose W does not change, such as networks.ring(n)",
+}
+
+
+def violation(network: Any) -> str:
+    """How far the W of a network are from symmetric and doubly stochastic, in words."""
+    if hasattr(network, "member"):
+        many, matrices = f"over its {network.size} W: ", (network.member(k).dense() for k in range(network.size))
+    elif hasattr(getattr(network, "W", None), "dense"):
+        many, matrices = "", iter([network.W.dense()])
+    else:
+        return ""
+    facts = [_facts(np.asarray(W)) for W in matrices]
+    low, high = np.min(facts, axis=0), np.max(facts, axis=0)
+    return (
+        f" ({many}row sums in [{low[0]:.3g}, {high[1]:.3g}], column sums in [{low[2]:.3g}, {high[3]:.3g}], "
+        f"max|W - W'| = {high[4]:.2g}, least entry {low[5]:.3g})"
+    )
+
+
+def _facts(W: np.ndarray) -> tuple[float, ...]:
+    rows, columns = W.sum(axis=1), W.sum(axis=0)
+    return rows.min(), rows.max(), columns.min(), columns.max(), np.abs(W - W.T).max(), W.min()
+
+
+def single(network: Any) -> None:
+    """Refuse a network that has no single W."""
+    if hasattr(network, "provides") and not hasattr(getattr(network, "W", None), "dense"):
+        raise ValueError(
+            f"this {type(network).__name__} network has no single W: it changes from round to round, or is a pair; "
+            "pass one of its matrices, such as network.member(0) or network.W.R"
+        )
+
+
+def limit(algorithm: Any) -> Callable[[float], float]:
+    """The exact limit of a method's step size, a function of the least eigenvalue of W; refuse a method without."""
+    if not hasattr(algorithm, "limit"):
+        name = type(algorithm).__name__
+        raise ValueError(
+            f"no exact limit is known for {name}: it has no method limit(eigenvalue), the largest lr a at curvature a "
+            "where that is the least eigenvalue of W"
+        )
+    return algorithm.limit

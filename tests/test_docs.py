@@ -18,7 +18,7 @@ README = (ROOT / "README.md").read_text()
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=["sweep", "store", "own algorithm"])
+@pytest.mark.parametrize("example", EXAMPLES, ids=["sweep", "store", "failing network", "own algorithm"])
 def test_the_examples_of_the_readme_run(example, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     exec(compile(example, "README.md", "exec"), {"__name__": "readme"})

@@ -14,8 +14,8 @@ from jaxdec import algorithms as A
 from jaxdec import compressors, graphs, networks, problems
 from jaxdec.loop import Carry, prepare, simulate
 from jaxdec.metrics import named
-from jaxdec.networks import GilbertElliott, Independent, Markov, lossy, sleeping
-from jaxdec.networks.outages import ROUNDS
+from jaxdec.networks import lossy, sleeping
+from jaxdec.networks.outages import ROUNDS, GilbertElliott, Independent, Markov
 
 CLOSE = {"rtol": 0, "atol": 1e-12}
 N, D = 15, 4

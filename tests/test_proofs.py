@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Int
 import jaxdec
 from jaxdec import algorithms, compressors, graphs, module, networks, problems, static, step_size, testing
 from jaxdec.compressors import Compressor
+from jaxdec.networks import outages
 from jaxdec.types import Cost, Iterates, ScalarLike, StepSize, World
 
 
@@ -211,7 +212,7 @@ GRAPHS = {
 def test_edge_admm_is_exact_though_links_fail_and_nodes_sleep(graph):
     asleep = lambda network: networks.sleeping(network, 0.2)
     lossy = networks.lossy(graph, 0.3)
-    bursts = networks.lossy(graph, networks.GilbertElliott(probability=0.3, burst=5))
+    bursts = networks.lossy(graph, outages.GilbertElliott(probability=0.3, burst=5))
     for network in (graph, lossy, asleep(lossy), asleep(bursts)):
         x = jaxdec.run(EdgeADMM(penalty=0.6), DIFFERENT, network, rounds=1000, metrics=()).state.x
         assert np.abs(np.asarray(x) - DIFFERENT.minimizer).max() < 1e-9

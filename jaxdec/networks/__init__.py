@@ -21,7 +21,6 @@ from jaxdec.networks.families import (
     torus,
     tree,
 )
-from jaxdec.networks.outages import GilbertElliott, Independent, Markov
 from jaxdec.networks.servers import server
 from jaxdec.networks.varying import (
     one_peer_exponential,
@@ -32,9 +31,6 @@ from jaxdec.networks.varying import (
 )
 
 __all__ = [
-    "GilbertElliott",
-    "Independent",
-    "Markov",
     "complete",
     "directed_exponential",
     "directed_ring",

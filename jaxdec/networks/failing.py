@@ -145,9 +145,10 @@ def lossy(network: Any, loss: Any, rule: Rule = "link") -> Lossy:
         ValueError: if the probability is outside [0, 1), or the rule does not fit the network.
 
     >>> from jaxdec import networks
+    >>> from jaxdec.networks import outages
     >>> sorted(lossy(networks.ring(8), 0.1).provides)
     ['arcs', 'column stochastic', 'doubly stochastic', 'row stochastic', 'symmetric']
-    >>> bursts = networks.GilbertElliott(probability=0.3, burst=5)
+    >>> bursts = outages.GilbertElliott(probability=0.3, burst=5)
     >>> sorted(lossy(networks.random_digraph(8, 0.2), bursts, "sender").provides)
     ['arcs', 'column stochastic']
     """
@@ -182,7 +183,8 @@ def sleeping(network: Any, activity: Any) -> Sleeping:
             are doubly stochastic then.
 
     >>> from jaxdec import networks
-    >>> network = sleeping(networks.ring(8), networks.Markov(probability=0.3, burst=10))
+    >>> from jaxdec.networks import outages
+    >>> network = sleeping(networks.ring(8), outages.Markov(probability=0.3, burst=10))
     >>> sorted(network.provides)
     ['arcs', 'column stochastic', 'doubly stochastic', 'row stochastic', 'symmetric']
     """

@@ -131,5 +131,5 @@ def outages(name: str, model: Any) -> Outages:
         return Independent(float(model) if isinstance(model, np.number) else model)
     raise TypeError(
         f"{name} is the probability of independent outages or a model of them, such as "
-        f"networks.GilbertElliott(probability=0.1, burst=5); got {model!r}"
+        f"outages.GilbertElliott(probability=0.1, burst=5); got {model!r}"
     )

@@ -215,7 +215,7 @@ def run(
     every: int = 1,
     seed: int = 0,
     x0: ArrayLike | None = None,
-    metrics: Iterable[Metric] | Mapping[str, Metric] = DEFAULT,
+    metrics: Iterable[Metric | str] | Mapping[str, Metric | str] = DEFAULT,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int | None = None,
     strict: bool = True,

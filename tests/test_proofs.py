@@ -8,7 +8,7 @@ import pytest
 from jaxtyping import Array, Bool, Float, Int
 
 import jaxdec
-from jaxdec import compressors, module, networks, problems, static, step_size, testing
+from jaxdec import algorithms, compressors, graphs, module, networks, problems, static, step_size, testing
 from jaxdec.compressors import Compressor
 from jaxdec.types import Cost, Iterates, ScalarLike, StepSize, World
 

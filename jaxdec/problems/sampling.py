@@ -3,8 +3,11 @@
 Every function gives positions (n, b) in 0, ..., counts - 1, exact for unequal counts.
 """
 
+from typing import TypeAlias
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Int, Key
 
 from jaxdec.types import PRNGKey
@@ -16,11 +19,13 @@ KINDS = ("replacement", "subset", "epochs")
 # Streams of a key other than its minibatches', which are its folds 0, 1, ...
 _EPOCHS, _NODES = 2**32 - 1, 2**32 - 2
 
+Known: TypeAlias = Array | np.ndarray  # NumPy's where it is known when compiling
+
 ROUNDS = 16  # of `shuffled`; with 12 permutations of 5 or 6 samples are not yet uniform, with 16 no test tells
 _GOLDEN = 0x9E3779B9
 
 
-def positions(kind: str, key: PRNGKey, i, nodes: Int[Array, " n"], counts: Int[Array, " n"], b: int):
+def positions(kind: str, key: PRNGKey, i, nodes: Int[Known, " n"], counts: Int[Known, " n"], b: int):
     """Minibatch number i of the nodes, (n, b) int32: what a node draws does not depend on who else does.
 
     Args:
@@ -38,12 +43,12 @@ def positions(kind: str, key: PRNGKey, i, nodes: Int[Array, " n"], counts: Int[A
     return _subset(words, counts) if kind == "subset" else _modulo(words, counts[:, None])
 
 
-def minibatch_keys(key: PRNGKey, i, nodes: Int[Array, " n"]) -> Key[Array, " n"]:
+def minibatch_keys(key: PRNGKey, i, nodes: Int[Known, " n"]) -> Key[Array, " n"]:
     """A key for each node, for its minibatch number i."""
     return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(jax.random.fold_in(key, i), nodes)
 
 
-def node_keys(key: PRNGKey, i, nodes: Int[Array, " n"]) -> Key[Array, " n"]:
+def node_keys(key: PRNGKey, i, nodes: Int[Known, " n"]) -> Key[Array, " n"]:
     """A key for each node, for what is random in the loss of minibatch i itself: augmentation, dropout."""
     return minibatch_keys(jax.random.fold_in(key, jnp.uint32(_NODES)), i, nodes)
 
@@ -52,7 +57,7 @@ def _modulo(words: Array, counts) -> Array:
     return (words % counts.astype(jnp.uint32)).astype(jnp.int32)
 
 
-def _subset(words: Array, counts: Int[Array, " n"]) -> Int[Array, "n b"]:
+def _subset(words: Array, counts: Int[Known, " n"]) -> Int[Array, "n b"]:
     """Uniform subsets of 0, ..., counts - 1 from random words (n, b), by Floyd's algorithm.
 
     The k-th position is drawn from 0, ..., j with j = counts - b + k; if it is there already, j itself is taken.
@@ -68,7 +73,7 @@ def _subset(words: Array, counts: Int[Array, " n"]) -> Int[Array, "n b"]:
     return jax.lax.fori_loop(0, b, draw, jnp.full(words.shape, -1, jnp.int32))
 
 
-def epochs(key: PRNGKey, i, nodes: Int[Array, " n"], counts: Int[Array, " n"], b: int) -> Int[Array, "n b"]:
+def epochs(key: PRNGKey, i, nodes: Int[Known, " n"], counts: Int[Known, " n"], b: int) -> Int[Array, "n b"]:
     """Places i b, ..., i b + b - 1 of each node's endless stream of epochs, (n, b) int32.
 
     An epoch is a fresh permutation of the node's m samples, so that draws k m, ..., k m + m - 1 hold every sample once.

@@ -85,7 +85,7 @@ def epochs(key: PRNGKey, i, nodes: Int[Known, " n"], counts: Int[Known, " n"], b
     m = jnp.asarray(counts)[:, None].astype(jnp.uint32)
     i, k = jnp.asarray(i).astype(jnp.uint32), jnp.arange(b, dtype=jnp.uint32)[None]
     # The quotient and the remainder of i b + k by m, without that product, which overflows in long runs.
-    inside = i % m * b + k[None]
+    inside = i % m * b + k
     epoch, place = i // m * b + inside // m, inside % m
     key = jax.random.fold_in(key, jnp.uint32(_EPOCHS))
     words = jax.vmap(lambda node: jax.random.bits(jax.random.fold_in(key, node), (4,), jnp.uint32))(nodes)[:, None]

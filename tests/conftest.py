@@ -2,6 +2,7 @@
 
 import os
 from importlib.metadata import version
+from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of scikit-learn: with a worker per core, more wait for each other
@@ -11,8 +12,20 @@ if version("jaxlib").startswith("0.10."):  # later ones do not know this flag, a
     os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
 
 import jax
+import pytest
 from jaxtyping import install_import_hook
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 install_import_hook("jaxdec", "shapes.checked")
+
+
+_MAPS = Path("/proc/self/maps")  # of Linux, which allows a process 65530 of them; LLVM crashes without
+
+
+@pytest.fixture(autouse=True)
+def _programs_are_dropped_before_there_are_too_many():
+    """Every compiled program takes some of the memory maps that a process may have."""
+    yield
+    if _MAPS.exists() and len(_MAPS.read_bytes().splitlines()) > 20_000:
+        jax.clear_caches()

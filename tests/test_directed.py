@@ -225,8 +225,8 @@ def test_directly_compressed_gossip_does_not_find_the_mean():
     differences = A.ChocoGossip(consensus_lr=1.0, compressor=KEPT)
     assert np.abs(states(differences, UNDIRECTED)["x"][-1] - MEAN).max() < 1e-12
     pushed = states(A.DirectlyQuantizedPushSum(FINE), PUSH)
-    away = np.linalg.norm(pushed["u"].sum(axis=1) - START.sum(axis=0), axis=1)  # each entry crosses 0 now and then
-    assert away[500:].min() > 1e-2
+    away = np.linalg.norm(pushed["u"].sum(axis=1) - START.sum(axis=0), axis=1)
+    assert np.mean(away[500:] > 1e-2) > 0.99  # a walk may pass by where it began
 
 
 def test_where_column_stochastic_weights_change_numerators_keep_moving_and_so_does_the_error_of_quantization():

@@ -221,7 +221,8 @@ def test_directly_compressed_gossip_does_not_find_the_mean():
     differences = A.ChocoGossip(consensus_lr=1.0, compressor=KEPT)
     assert np.abs(states(differences, UNDIRECTED)["x"][-1] - MEAN).max() < 1e-12
     pushed = states(A.DirectlyQuantizedPushSum(FINE), PUSH)
-    assert np.abs(pushed["u"].sum(axis=1) - START.sum(axis=0)).max(axis=1)[500:].min() > 1e-2
+    drift = np.abs(pushed["u"].sum(axis=1) - START.sum(axis=0)).max(axis=1)[500:]
+    assert np.median(drift) > 0.1  # a random walk, which may pass by where it began
 
 
 def test_where_column_stochastic_weights_change_numerators_keep_moving_and_so_does_the_error_of_quantization():

@@ -57,18 +57,14 @@ KEYS = rounds.keys(7)
 GRAD = gradients(quadratic(0.5), KEYS.data, SHORT + 1)
 
 
-def key_of_step(t: int):
-    return jax.random.split(jax.random.fold_in(KEYS.rounds, t))[1]
-
-
-def key_of_messages(t: int):
-    return rounds.fold(key_of_step(t), "message")
+def key_of_message(t: int):
+    return rounds.fold(rounds.keys_of(KEYS, t)[1], "message")
 
 
 def messages(compressor: Any):
     """What node i sends for v in round t, drawn as `run` draws it: for the references."""
     compress = jax.jit(lambda key, x: compressor(key, x, (D,)).value)
-    return lambda t, i, v: np.asarray(compress(key_of_messages(t), np.where(np.arange(N)[:, None] == i, v, 0.0)))[i]
+    return lambda t, i, v: np.asarray(compress(key_of_message(t), np.where(np.arange(N)[:, None] == i, v, 0.0)))[i]
 
 
 # Twenty rounds against the loops over nodes. Those of methods with masses return the numerators as well.
@@ -120,7 +116,7 @@ def test_communication_conserves_the_sum_for_every_compressor(compressor):
         round_ = round_of(network, N, key=KEYS.init, key_data=KEYS.data)
         state, _ = method.init(quadratic(0.0), jnp.asarray(START), round_)
         for t in range(3):
-            state, _ = method.step(quadratic(0.0), state, dataclasses.replace(round_, key=key_of_step(t)))
+            state, _ = method.step(quadratic(0.0), state, dataclasses.replace(round_, key=key_of_message(t)))
         x = np.asarray(getattr(state, field))
         assert np.abs(x - START).max() > 1e-2
         np.testing.assert_allclose(x.sum(axis=0), START.sum(axis=0), rtol=0, atol=1e-14 * np.abs(x).max() * N)
@@ -225,8 +221,8 @@ def test_directly_compressed_gossip_does_not_find_the_mean():
     differences = A.ChocoGossip(consensus_lr=1.0, compressor=KEPT)
     assert np.abs(states(differences, UNDIRECTED)["x"][-1] - MEAN).max() < 1e-12
     pushed = states(A.DirectlyQuantizedPushSum(FINE), PUSH)
-    away = np.linalg.norm(pushed["u"].sum(axis=1) - START.sum(axis=0), axis=1)
-    assert np.mean(away[500:] > 1e-2) > 0.99  # a walk may pass by where it began
+    drift = np.abs(pushed["u"].sum(axis=1) - START.sum(axis=0)).max(axis=1)[500:]
+    assert np.median(drift) > 0.1  # a random walk, which may pass by where it began
 
 
 def test_where_column_stochastic_weights_change_numerators_keep_moving_and_so_does_the_error_of_quantization():
@@ -276,7 +272,7 @@ def test_bits_are_those_of_the_messages_and_the_masses(method, network, vectors,
 def test_bits_of_random_length_are_averaged_over_the_nodes():
     spent = np.diff(result(A.ChocoSGD(lr=0.1, consensus_lr=0.6, compressor=KEPT), UNDIRECTED).cost.bits)
     for t in range(5):
-        np.testing.assert_allclose(spent[t], np.mean(KEPT(key_of_messages(t), jnp.ones((N, D)), (D,)).bits), rtol=1e-12)
+        np.testing.assert_allclose(spent[t], np.mean(KEPT(key_of_message(t), jnp.ones((N, D)), (D,)).bits), rtol=1e-12)
     assert np.ptp(spent) > 0
 
 

@@ -153,7 +153,7 @@ class Problem:
         """All nodes together, by `jax.vmap`."""
         return jax.vmap(f)
 
-    def take(self, clients: Int[Array, " m"]) -> Any:
+    def take(self, clients: Int[Array | np.ndarray, " m"]) -> Any:
         """A view that computes all nodes and keeps those; a problem that can compute them alone says how."""
         return Taken(self, clients)
 
@@ -169,7 +169,7 @@ class Taken(Problem):
     """
 
     whole: Any
-    clients: Int[Array, " m"]
+    clients: Int[Array | np.ndarray, " m"]
 
     @property
     def n(self) -> int:

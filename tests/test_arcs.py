@@ -60,7 +60,7 @@ def views(W, x, alive):
     """Of an operator; and for each of some masks of what is left by every rule, and by two masks."""
     arcs, nodes = W.arcs, jnp.arange(W.n)[:, None]
     on_arcs = lambda M: M[nodes, arcs.sender]
-    z = 10 * jnp.arange(arcs.weight.size).reshape(*arcs.weight.shape, 1) + jnp.arange(2.0)
+    z = 10 * jnp.arange(arcs.weight.size).reshape(*arcs.weight.shape, 1) + jnp.arange(2.0)[None, None]
     left = {
         rule: jax.vmap(lambda M, rule=rule: view(W.masked(on_arcs(M), rule), x))(alive)
         for rule in RULES

@@ -65,7 +65,7 @@ def test_a_new_step_size_leaves_the_minimizer_fixed_where_corrections_are_in_the
     def moved(method):
         end = jaxdec.run(method, EXACT, GRAPH, rounds=ROUNDS, x0=X0, seed=SEED, metrics=()).state
         halved = dataclasses.replace(method, lr=method.lr / 2)
-        return np.abs(halved.step(EXACT, end, r)[0].x - MINIMIZER).max()
+        return np.abs(np.asarray(halved.step(EXACT, end, r)[0].x) - MINIMIZER).max()
 
     for method in (
         A.GradientTracking(lr=0.1),

@@ -98,7 +98,7 @@ def server(
     Raises:
         ValueError: if the participation is outside (0, 1], or the cohort is not one of 1, ..., n.
 
-    >>> _, world = server(200, cohort=10).at((), 0, jax.random.key(0))
+    >>> _, world = server(200, cohort=10).at((), jnp.asarray(0), jax.random.key(0))
     >>> world.p, world.clients.shape, (world.W @ jnp.ones((10, 3))).shape
     (0.05, (10,), (1, 3))
     >>> sorted(server(8, participation=0.5).provides), sorted(server(8).provides)

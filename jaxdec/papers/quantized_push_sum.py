@@ -51,7 +51,7 @@ METHODS = {
 
 def error(problem: Any, state: Any) -> Any:
     """Σ_i ‖x_i - mean of x0‖² / Σ_i ‖x0_i‖²; x0 is the problem's b, and the mean its minimizer."""
-    return jnp.sum((state.x - problem.minimizer) ** 2) / jnp.sum(problem.b**2)
+    return jnp.sum((state.x - problem.minimizer[None]) ** 2) / jnp.sum(problem.b**2)
 
 
 def experiment(*, rounds: int = 60, seeds: int = 3, d: int = 1024, n: int = 10, draw: int = 0) -> xr.Dataset:

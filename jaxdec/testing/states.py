@@ -45,7 +45,7 @@ def trajectory(
     >>> from jaxdec import algorithms, networks, problems
     >>> found = trajectory(algorithms.NIDS(lr=0.1), problems.quadratic(8, 3), networks.ring(8), rounds=5)
     >>> {name: array.shape for name, array in found.states.items()}
-    {'.x': (6, 8, 3), '.c': (6, 8, 3)}
+    {'.c': (6, 8, 3), '.x': (6, 8, 3)}
     """
     parts = loop.prepare(algorithm, problem, network, x0, rounds=rounds, every=every)
     recorded = {"every": every, "metrics": named((everything,))}

@@ -269,7 +269,8 @@ class _Reader:
         finally:
             sys.path.remove(folder)
         thing = vars(found).get(name)
-        here = Path(getattr(found, "__file__", None) or "/").resolve().is_relative_to(folder)
+        file = Path(getattr(found, "__file__", None) or "/").resolve()
+        here = file.is_relative_to(folder) and "site-packages" not in file.parts  # of an environment in the folder
         if inspect.isclass(thing) and dataclasses.is_dataclass(thing) and not metric:
             return thing
         if inspect.isfunction(thing) and (here or metric):

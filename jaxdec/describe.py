@@ -1,15 +1,12 @@
-"""What an object is: its fields, as JSON that equal objects share, as a short text; and what computes: versions."""
+"""An object in short: its fields, its label, in what two differ; and what computes: versions."""
 
 import dataclasses
 import difflib
-import hashlib
-import inspect
 import json
-import re
 import subprocess
 import sys
-import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -18,80 +15,25 @@ import jax
 import jaxlib
 import numpy as np
 
-__all__ = ["brief", "commit", "describe", "differences", "fields", "get", "replace", "versions"]
+from jaxdec.identity import canonical, describe, fields, identity, inside_of, scalar, source
 
+SHORT, LONG = 8, 16  # hexadecimal digits of a digest that is shown, and of one that tells values apart
 
-def describe(obj: Any) -> Any:
-    """Numbers and texts as they are; arrays by shape, dtype and digest; objects by class and fields, functions by name.
-
-    >>> from jaxdec import algorithms
-    >>> describe(algorithms.DSGD(lr=0.1))
-    {'class': 'jaxdec.algorithms.dsgd.DSGD', 'lr': 0.1, 'form': 'atc'}
-    """
-    if obj is None or isinstance(obj, bool | int | str):
-        return obj
-    if isinstance(obj, float):
-        return obj if np.isfinite(obj) else str(obj)
-    if isinstance(obj, np.ndarray | np.generic | jax.Array):
-        return _array(np.asarray(obj))
-    if isinstance(obj, Mapping):
-        return {str(key): describe(value) for key, value in obj.items()}
-    if not isinstance(obj, type) and (names := fields(obj)):
-        shown = {name: describe(getattr(obj, name)) for name in names if name != "parent"}
-        return {"class": _name(type(obj)), **shown}
-    if isinstance(obj, list | tuple):
-        return [describe(value) for value in obj]
-    if isinstance(obj, set | frozenset):
-        return sorted((describe(value) for value in obj), key=_canonical)
-    if isinstance(obj, partial):  # of functools or JAX
-        return {"partial": describe(obj.func), "arguments": describe(list(obj.args)), **describe(obj.keywords)}
-    if callable(obj):
-        inside = _inside(obj)
-        return {"function": _name(obj), **describe(inside)} if inside else _name(obj)
-    return re.sub(r" at 0x[0-9a-f]+", "", repr(obj))
-
-
-def _array(a: np.ndarray) -> Any:
-    if a.ndim == 0:
-        return describe(a.item())
-    digest = hashlib.sha256(np.ascontiguousarray(a).data).hexdigest()
-    return {"shape": list(a.shape), "dtype": str(a.dtype), "sha256": digest}
-
-
-def _name(obj: Any) -> str:
-    named = obj if hasattr(obj, "__qualname__") else type(obj)
-    return f"{named.__module__}.{named.__qualname__}"
-
-
-def _inside(function: Any) -> dict[str, Any]:
-    """What tells a function made inside another from its like: what it holds, and the code of one without a name."""
-    code, name = getattr(function, "__code__", None), getattr(function, "__qualname__", "")
-    if code is None or "<" not in name:
-        return {}
-    held = {k: p.default for k, p in inspect.signature(function).parameters.items() if p.default is not p.empty}
-    held |= dict(_closure(function))
-    # Whole numbers are integers: schedules of optax make theirs floats when they are first called.
-    held = {k: int(v) if isinstance(v, float) and v.is_integer() else v for k, v in held.items()}
-    return {**held, "code": _digest(code)} if name.endswith("<lambda>") else held
-
-
-def _closure(function: Any) -> Iterator[tuple[str, Any]]:
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-        try:
-            value = cell.cell_contents
-        except ValueError:  # a branch that was not taken left it empty
-            continue
-        if value is not function:
-            yield name, value
-
-
-def _digest(code: types.CodeType) -> str:
-    consts = [_digest(c) if isinstance(c, types.CodeType) else repr(c) for c in code.co_consts]
-    return hashlib.sha256(repr((code.co_code, consts, code.co_names)).encode()).hexdigest()[:8]
-
-
-def _canonical(value: Any) -> str:
-    return json.dumps(value, sort_keys=True)
+__all__ = [
+    "brief",
+    "commit",
+    "describe",
+    "differences",
+    "distinct",
+    "fields",
+    "get",
+    "identity",
+    "replace",
+    "scalar",
+    "source",
+    "unique",
+    "versions",
+]
 
 
 def get(obj: Any, path: str) -> Any:
@@ -122,13 +64,6 @@ def replace(obj: Any, path: str, value: Any) -> Any:
     return obj._replace(**{head: value}) if hasattr(obj, "_replace") else dataclasses.replace(obj, **{head: value})
 
 
-def fields(obj: Any) -> list[str]:
-    """The names of the fields of a dataclass or a named tuple."""
-    if dataclasses.is_dataclass(obj):
-        return [f.name for f in dataclasses.fields(obj) if f.init]
-    return list(getattr(obj, "_fields", ()))
-
-
 def _near(name: str, names: Sequence[str], otherwise: Sequence[str] = ()) -> str:
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or otherwise
     return f"; did you mean {' or '.join(map(repr, dict.fromkeys(near)))}?" if near else ";"
@@ -144,6 +79,8 @@ def brief(value: Any) -> Any:
     (0.5, "DSGD(lr=0.1, form='atc')")
     >>> brief(partial(pow, 0.5, exp=2))
     'pow(0.5, exp=2)'
+    >>> brief(np.arange(3))
+    'int64[3]~826bc9a0'
     """
     if value is None or isinstance(value, bool | int | float | str):
         return value
@@ -152,14 +89,14 @@ def brief(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic | jax.Array):
         if value.ndim == 0:
             return np.asarray(value).item() if value.dtype.kind != "f" else float(str(np.asarray(value)))
-        return f"{value.dtype}{list(value.shape)}"
+        return f"{value.dtype}{list(value.shape)}~{identity(value)[:SHORT]}"
     if names := fields(value):
         shown = [(n, brief(getattr(value, n))) for n in names if n not in ("parent", "name")]
         shown = [f"{n}={v!r}" if isinstance(getattr(value, n), str) else f"{n}={v}" for n, v in shown if v is not None]
         return f"{type(value).__name__}({', '.join(shown)})"
     if isinstance(value, partial):
         return _called(brief(value.func), value.args, value.keywords)
-    if callable(value) and (inside := _inside(value)):
+    if callable(value) and (inside := inside_of(value)):
         *outer, name = value.__qualname__.split(".<locals>.")
         code = inside.pop("code", None) if name.endswith("<lambda>") else None
         return _called(f"<lambda {code}>" if code else outer[-1], (), inside)
@@ -171,18 +108,66 @@ def _called(name: str, arguments: Sequence[Any], keywords: Mapping[str, Any]) ->
     return f"{name}({', '.join(shown)})" if shown else name
 
 
+def unique(value: Any) -> str:
+    """A value as the names of cells have it: no two values share one, and equal numbers do.
+
+    >>> unique(1.0), unique("atc"), unique(partial(pow, 0.5)).partition("~")[0]
+    ('1', '"atc"', 'pow(0.5)')
+    """
+    described = describe(value)
+    if described is None or isinstance(described, bool | int | float | str):
+        return canonical(described)
+    return f"{brief(value)}~{identity(value)[:LONG]}"
+
+
+def distinct(values: Sequence[Any]) -> list[Any]:
+    """The labels of values along a dimension: `brief`, with a digest where that does not tell two of them apart.
+
+    >>> distinct([0.1, "0.1", "b"])
+    [0.1, '0.1~5a4747fc', 'b']
+    """
+    labels = [brief(value) for value in values]
+    meant: dict[str, set[str]] = {}
+    for label, value in zip(labels, values, strict=True):
+        meant.setdefault(str(label), set()).add(identity(value))
+    return [
+        f"{label}~{identity(value)[:SHORT]}" if len(meant[str(label)]) > 1 and not _plain(value) else label
+        for label, value in zip(labels, values, strict=True)
+    ]
+
+
+def _plain(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def differences(stored: Any, asked: Any, where: str = "") -> list[str]:
     """In what two specifications differ. The order of swept values and of named things does not matter."""
     if isinstance(stored, dict) and isinstance(asked, dict):
         keys = [*stored, *(key for key in asked if key not in stored)]
         inside = [differences(stored.get(k, "nothing"), asked.get(k, "nothing"), f"{where}.{k}") for k in keys]
         return [line for lines in inside for line in lines]
-    swept = where.startswith(".over.") and isinstance(stored, list) and isinstance(asked, list)
-    if swept and sorted(map(_canonical, stored)) == sorted(map(_canonical, asked)):
+    if canonical(stored) == canonical(asked):
         return []
-    if stored == asked:
-        return []
+    if where.startswith(".over.") and isinstance(stored, list) and isinstance(asked, list):
+        there, here = _without(stored, asked), _without(asked, stored)
+        if not there and not here:
+            return []
+        if len(there) == len(here) and len(stored) == len(asked):
+            inside = [differences(a, b, where) for a, b in zip(there, here, strict=True)]
+            return [line for lines in inside for line in lines]
     return [f"{where.removeprefix('.')} is {_short(stored)} there and {_short(asked)} here"]
+
+
+def _without(some: list[Any], others: list[Any]) -> list[Any]:
+    """Those of some that are not among the others, as often as they are not."""
+    left, found = Counter(map(canonical, others)), []
+    for value in some:
+        key = canonical(value)
+        if left[key]:
+            left[key] -= 1
+        else:
+            found.append(value)
+    return found
 
 
 def _short(value: Any) -> str:

@@ -17,7 +17,7 @@ from jaxtyping import Array, ArrayLike, PyTree
 from jaxdec import algorithms as _algorithms
 from jaxdec import checks, returned
 from jaxdec._module import Constant, at_round, cast
-from jaxdec.describe import describe
+from jaxdec.describe import describe, source
 from jaxdec.metrics import DEFAULT, Measures, measure, named
 from jaxdec.results.result import Asked, Result
 from jaxdec.storage.segments import Segments, SoFar, advance
@@ -291,7 +291,7 @@ def run(
     names = ("algorithm", "problem", "network", "x0")
     about = {name: describe(part) for name, part in zip(names, given, strict=True)}
     about |= {"seed": seed, "every": every, "metrics": {m.name: describe(m.metric) for m in measures}}
-    about |= {"broken_laws": list(laws), "x64": bool(jnp.result_type(float) == jnp.float64)}
+    about |= {"broken_laws": list(laws), "jaxdec": source(), "x64": bool(jnp.result_type(float) == jnp.float64)}
     kept = Segments(Path(checkpoint), about)
     if (there := kept.rounds()) > rounds:
         raise ValueError(

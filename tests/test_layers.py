@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 
 # From below; a module imports from its own layer and from those below. `jaxdec` itself is above all.
 LAYERS = (
-    ("types", "_module", "checks", "describe", "returned", "storage"),
+    ("types", "_module", "checks", "describe", "identity", "returned", "storage"),
     ("graphs", "data"),
     ("networks", "compressors", "metrics", "results"),
     ("nn", "problems", "scaling"),
@@ -42,6 +42,7 @@ ASKS = {
     "checks/lawful.py": "what a class leaves out is filled in here, once",
     "checks/written.py": "what a user's part has and lacks is asked here, once",
     "describe.py": "objects of any kind, one field after another",
+    "identity.py": "objects of any kind, one attribute after another",
     "loop.py": "the classes of a lazy package, one name after another",
     "returned.py": "what a user's method returned, looked at once",
     "metrics.py": "a metric is any callable, and may have no name",

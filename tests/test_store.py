@@ -204,7 +204,7 @@ def damage(path, what):
         meta.write_text(meta.read_text().replace('"float64"', '"object"'))
     elif what == "version":
         manifest = path / "manifest.json"
-        manifest.write_text(manifest.read_text().replace("version 2", "version 7"))
+        manifest.write_text(manifest.read_text().replace("version 3", "version 7"))
     else:
         (path / "manifest.json").write_bytes((path / "manifest.json").read_bytes()[:100])
 

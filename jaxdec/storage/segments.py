@@ -20,7 +20,7 @@ from jaxdec.storage.files import Arrays, pack, read_json, readable, unpack, writ
 
 __all__ = ["FORMAT", "Kept", "Piece", "Segments", "SoFar", "advance", "joined", "length"]
 
-FORMAT = "jaxdec run, version 1"
+FORMAT = "jaxdec run, version 2"
 
 
 class SoFar(NamedTuple):

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxdec.describe import get
+from jaxdec.describe import get, scalar
 
 __all__ = ["KINDS", "Axis", "Objects", "Target", "axes", "log_uniform", "objects", "resolve", "uniform"]
 
@@ -47,6 +47,12 @@ def objects(algorithms: Any, problems: Any, networks: Any) -> Objects:
 def _labelled(kind: str, given: Any) -> dict[str, Any]:
     if isinstance(given, Mapping):
         found = {str(label): value for label, value in given.items()}
+        if len(found) < len(given):
+            labels = [str(label) for label in given]
+            twice = sorted({label for label in labels if labels.count(label) > 1})
+            raise ValueError(
+                f"two {kind}s are labelled {', '.join(twice)}; give each a label that is a text of its own"
+            )
     else:
         listed = list(given) if isinstance(given, list | tuple) else [given]
         labels = [type(o).__name__ for o in listed]
@@ -81,7 +87,20 @@ def axes(algorithms: Any, problems: Any, networks: Any, over: Any) -> list[Axis]
     for name in names:
         if names.count(name) > 1 or name in ("seed", "round"):
             raise ValueError(f"{name!r} is the name of another dimension too; sweep each field once")
+    _once(swept)
     return plural + swept
+
+
+def _once(swept: list[Axis]) -> None:
+    """No field of an object gets a value from two dimensions, nor two values at one position, under two names."""
+    of = lambda targets: [((t.kind, label, t.path), t.name) for t in targets for label in t.labels]
+    dimensions = [dict(of(t for position in axis.positions for t in position)).items() for axis in swept]
+    together = [[pair for dimension in dimensions for pair in dimension]]
+    for pairs in together + [of(position) for axis in swept for position in axis.positions]:
+        names: dict[Any, str] = {}
+        for field, name in pairs:
+            if (other := names.setdefault(field, name)) != name:
+                raise ValueError(f"{other!r} and {name!r} are both {field[2]!r} of {field[1]}; sweep each field once")
 
 
 def _grids(over: Mapping[Any, Any], known: Objects) -> list[Axis]:
@@ -111,6 +130,8 @@ def _own_grids(name: str, grids: Mapping[str, Any], known: Objects) -> Axis:
     own: dict[str, list[Any]] = {}
     for key, values in grids.items():
         for label in _named(key, known):
+            if label in own:
+                raise ValueError(f"over[{name!r}] has values for {label} twice; name each algorithm once")
             own[label] = _values(f"over[{name!r}][{key!r}]", values)
     if missing := sorted(set(known["algorithm"]) - set(own)):
         raise ValueError(f"over[{name!r}] has no values for {', '.join(missing)}; give every algorithm its own")
@@ -136,7 +157,7 @@ def _values(what: str, values: Any) -> list[Any]:
 
 
 def _plain(v: Any) -> Any:
-    return v.item() if isinstance(v, np.generic | jax.Array | np.ndarray) and v.ndim == 0 else v
+    return scalar(v) if isinstance(v, np.generic | jax.Array | np.ndarray) and v.ndim == 0 else v
 
 
 def resolve(name: Any, known: Objects) -> list[Target]:

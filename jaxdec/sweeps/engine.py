@@ -76,7 +76,7 @@ def sweep(
         chunk: how many configurations to run at once, in place of what `memory` allows.
         store: a directory that receives the results chunk by chunk. Where it holds a part of this sweep, only the rest
             is run; more seeds and more rounds extend it, rounds going on from the last states. A chunk that takes long
-            is kept every 20 seconds or so, and gone on with. See `load`.
+            is kept every 20 seconds or so, and gone on with. One of other values or other code is refused. See `load`.
         states: whether the store keeps the last states, n d numbers for each vector of a run's state. Without, it takes
             no more rounds.
         devices: how many devices, or which, the configurations are spread over; None takes all, of all hosts that

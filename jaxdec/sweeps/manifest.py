@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from jaxdec.describe import brief, describe
+from jaxdec.describe import describe, distinct, source
 from jaxdec.results.summary import diverged, primary
 from jaxdec.storage.files import Arrays
 from jaxdec.sweeps.axes import Axis, Objects
@@ -23,7 +23,7 @@ from jaxdec.types import Cost
 
 __all__ = ["FORMAT", "Manifest", "assemble", "attributes", "count", "layout", "specification"]
 
-FORMAT = "jaxdec sweep, version 2"
+FORMAT = "jaxdec sweep, version 3"
 
 
 @dataclass(frozen=True)
@@ -73,13 +73,14 @@ def specification(
     """All that decides what a sweep computes, but for how many seeds and rounds: those may grow."""
     return {
         **{f"{kind}s": describe(of_kind) for kind, of_kind in known.items()},
-        "over": {axis.name: [_position(axis, i) for i in range(axis.size)] for axis in dimensions if not axis.objects},
+        "over": {axis.name: _swept(axis) for axis in dimensions if not axis.objects},
         "dimensions": sorted(axis.name for axis in dimensions),
         "x0": describe(x0),
         "metrics": {m.name: describe(m.metric) for m in metrics},
         "every": every,
         "paired": paired,
         "broken_laws": _broken(groups),
+        "jaxdec": source(),
         "x64": bool(jnp.result_type(float) == jnp.float64),
     }
 
@@ -92,10 +93,15 @@ def _broken(groups: list[Group]) -> dict[str, list[str]]:
     return {name: sorted(found[name]) for name in sorted(found)}
 
 
-def _position(axis: Axis, i: int) -> Any:
-    if axis.given:
-        return {label: describe(v) for t, v in axis.positions[i].items() for label in t.labels}
-    return {t.name: describe(v) for t, v in axis.positions[i].items()}
+def _swept(axis: Axis) -> Any:
+    """The values of a dimension; those of each algorithm where each has its own, whose orders have nothing to do."""
+    if not axis.given:
+        return [{t.name: describe(v) for t, v in position.items()} for position in axis.positions]
+    own: dict[str, list[Any]] = {}
+    for target, value in (item for position in axis.positions for item in position.items()):
+        for label in target.labels:
+            own.setdefault(label, []).append(describe(value))
+    return own
 
 
 def _coordinates(axis: Axis, dimensions: list[Axis], names: list[str]) -> dict[str, Any]:
@@ -103,20 +109,18 @@ def _coordinates(axis: Axis, dimensions: list[Axis], names: list[str]) -> dict[s
         return {axis.name: {"dims": [axis.name], "values": axis.objects}}
     if axis.given:
         labels = sorted({label for position in axis.positions for t in position for label in t.labels})
+        order = next((a.objects for a in dimensions if a.name == "algorithm"), None) or labels
+        value = lambda position, label: next((v for t, v in position.items() if label in t.labels), None)
+        table = [distinct([value(position, label) for position in axis.positions]) for label in order]
         if "algorithm" not in names:
-            return {axis.name: {"dims": [axis.name], "values": [brief(v) for p in axis.positions for v in p.values()]}}
-        order = next(a.objects for a in dimensions if a.name == "algorithm") or labels
-        table = [
-            [next((brief(v) for t, v in position.items() if label in t.labels), None) for position in axis.positions]
-            for label in order
-        ]
+            return {axis.name: {"dims": [axis.name], "values": _plain(table[0])}}
         return {axis.name: {"dims": ["algorithm", axis.name], "values": _plain(table)}}
     fields = dict.fromkeys(t.name for position in axis.positions for t in position)
-    columns = {
-        field: [next((brief(v) for t, v in p.items() if t.name == field), None) for p in axis.positions]
+    value = lambda position, field: next((v for t, v in position.items() if t.name == field), None)
+    found = {
+        field: {"dims": [axis.name], "values": _plain(distinct([value(p, field) for p in axis.positions]))}
         for field in fields
     }
-    found = {field: {"dims": [axis.name], "values": _plain(column)} for field, column in columns.items()}
     return {axis.name: {"dims": [axis.name], "values": list(range(axis.size))}, **found}
 
 

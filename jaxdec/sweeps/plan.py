@@ -1,5 +1,7 @@
 """What a sweep consists of: cells, and the groups of cells that share one compiled program."""
 
+import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from itertools import product
@@ -10,7 +12,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from jaxdec._module import cast
-from jaxdec.describe import brief, replace
+from jaxdec.describe import replace, unique
 from jaxdec.loop import check, start
 from jaxdec.networks.stacking import alike
 from jaxdec.sweeps.axes import Axis, Objects, Target
@@ -79,10 +81,11 @@ def cells(
             places.setdefault(key, []).append(index)
     names: Counter[str] = Counter()
     found = []
-    for key, where in places.items():
+    order = sorted(range(len(dimensions)), key=lambda k: dimensions[k].name)  # however they are named
+    for key, where in sorted(places.items(), key=lambda item: [item[1][0][k] for k in order]):
         name = " ".join(sorted(part for of_kind in key for part in _parts(of_kind, dimensions)))
         names[name] += 1
-        if names[name] > 1:
+        if names[name] > 1:  # the same configuration, which was asked for more than once
             name += f" #{names[name]}"
         experiment, broken = build(key, dimensions)
         found.append(Cell(name, where, experiment, {kind: label for kind, label, _ in key}, broken))
@@ -92,14 +95,16 @@ def cells(
 def _settings(of_kind: Any, dimensions: list[Axis]) -> dict[Target, Any]:
     kind, label, positions = of_kind
     chosen = [item for k, i in positions for item in dimensions[k].positions[i].items()]
+    chosen.sort(key=lambda item: item[0].path.count("."))  # an object before what is in it
     return {t: value for t, value in chosen if t.kind == kind and label in t.labels}
 
 
 def _parts(of_kind: Any, dimensions: list[Axis]) -> list[str]:
     kind, label, _ = of_kind
     prefix = "" if kind == "algorithm" else f"{kind}."
-    swept = [f"{prefix}{t.path}={brief(value)}" for t, value in _settings(of_kind, dimensions).items()]
-    return [f"{kind}={label}", *swept]
+    swept = [f"{prefix}{t.path}={unique(value)}" for t, value in _settings(of_kind, dimensions).items()]
+    plain = not re.search(r"[\s\"]", label)
+    return [f"{kind}={label if plain else json.dumps(label)}", *swept]
 
 
 class _Builder:

@@ -4,13 +4,17 @@
 
     DIR/manifest.json            what was asked (specification), its dimensions and units, versions and commit
     DIR/data.zarr/G/K/NAME       one Zarr array for each program G, stretch K and metric: (seed, cell, round[, node])
-    DIR/done/G.K.C.B.json        a unit that is there whole: the sizes and digests of its files, and what it took
+    DIR/done/G.K.C.B.json        a unit that is there whole: its seeds, the sizes and digests of its files, what it took
     DIR/states/G.K.C.B           what its runs carry from round to round, raw, from which more rounds go on
     DIR/partial/G.K.C.B/         the segments of a unit under way, see `jaxdec.storage.segments`; gone when it is whole
 
 `data.zarr` is Zarr version 3, uncompressed, with one chunk per unit, which any reader of Zarr opens; what is not there
 yet reads as NaN. A file appears under its name when it is whole and on disk, and a unit counts once its `done` file is
 there. Reading takes JSON and raw numbers of known dtypes, checked against their digests: nothing is unpickled or run.
+
+What is asked for is compared by what it is: values by their contents, numbers by their size, runs by their seeds, and
+functions and classes of one's own by a digest of their code. That of bytecode differs between versions of Python, which
+the manifest names. A store of other code, or of a jaxdec that computes otherwise, is refused: its numbers are the old.
 
 The states cost n d numbers for each vector that an algorithm keeps, per run, until more rounds have replaced them:
 2000 runs of two vectors of 16 nodes and 650 parameters take 170 MB in float32. What a network remembers is stored once
@@ -148,7 +152,11 @@ class Store:
             ValueError: if one of its files is missing or damaged.
         """
         found = self.entries.found(_name(unit))
-        return found if found is not None and found["seeds"] >= self.layout.size(unit).seeds else None
+        return found if found is not None and found["seeds"] == self._seeds(unit) else None
+
+    def _seeds(self, unit: Unit) -> list[int]:
+        """The seeds of a unit by name: a mark of other ones, or of fewer, is not its."""
+        return list(self.layout.seeds[self.layout.seeds_of(unit)])
 
     def write(self, unit: Unit, arrays: Arrays, state: list[np.ndarray] | None, seconds: tuple[float, float]) -> None:
         """Store a unit: its files, then its mark.
@@ -161,7 +169,7 @@ class Store:
             files |= self._chunk(unit, name, values)
         if state is not None:
             files |= self.entries.put(_state(unit), pack({str(k): leaf for k, leaf in enumerate(state)}))
-        facts = {"seeds": self.layout.size(unit).seeds, "compile": seconds[0], "run": seconds[1]}
+        facts = {"seeds": self._seeds(unit), "compile": seconds[0], "run": seconds[1]}
         self.entries.close(_name(unit), files, **facts)
         if unit.stretch and state is not None:  # the states before are no longer needed
             before = unit._replace(stretch=unit.stretch - 1)

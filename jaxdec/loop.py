@@ -22,7 +22,7 @@ from jaxdec.metrics import DEFAULT, Measures, measure, named
 from jaxdec.results.result import Asked, Result
 from jaxdec.storage.segments import Segments, SoFar, advance
 from jaxdec.storage.segments import length as segment_length
-from jaxdec.types import Cost, Metric, Round, World, frozen
+from jaxdec.types import Cost, Metric, Round, Tally, World, frozen
 
 __all__ = [
     "Carry",
@@ -35,6 +35,7 @@ __all__ = [
     "measured",
     "outline",
     "prepare",
+    "priced",
     "ready",
     "run",
     "simulate",
@@ -102,13 +103,11 @@ def simulate(algorithm, problem, network, x0, key, since=None, *, rounds: int, e
     def step(carry, t):
         carry, _ = carry
         memory, world, now, r = at(carry.memory, t)
-        state, cost = returned.outcome(now, "step", now.step(problem, carry.state, r))
+        state, cost = returned.outcome(now, "step", now.step(problem, carry.state, r), r.m)
         state = returned.carried(now, carry.state, state)
         if freezes and world.active is not None:
             state = frozen(world.active, carry.state, state)
-        if freezes:
-            cost = _present(cost, r)
-        return (Carry(memory, state), seen(world)), _opaque(cost)
+        return (Carry(memory, state), seen(world)), _opaque(priced(cost, r, scaled=freezes))
 
     def window(carry, t):
         blank = jax.eval_shape(lambda memory: seen(network.at(memory, t, keys.network)[1]), carry.memory)
@@ -124,7 +123,8 @@ def simulate(algorithm, problem, network, x0, key, since=None, *, rounds: int, e
         return Trace(carry, records, _opaque(Cost()), spent)
     memory = network.init(keys.network)
     _, world, now, r = at(memory, jnp.asarray(0))
-    state, start = returned.outcome(now, "init", now.init(problem, x0, replace(r, key=keys.init)))
+    state, start = returned.outcome(now, "init", now.init(problem, x0, replace(r, key=keys.init)), problem.n)
+    start = priced(start, replace(r, active=None, clients=None), scaled=False)._replace(rounds_present=0)
     state = returned.started(now, state, x0, problem.n if freezes and not r.everybody else None)
     first = jax.tree.map(lambda a: a[None], measured(metrics, problem, state, world._replace(W=None)))
     if not rounds:
@@ -147,13 +147,19 @@ def _once(window, carry, ts):
     return carry, jax.tree.map(lambda a: a[None], found)
 
 
-def _present(cost: Cost, r: Round) -> Cost:
-    """The cost of a round of a graph method: an absent node computes nothing, a silent arc carries nothing."""
-    if not r.everybody:
-        cost = cost._replace(grads=r.share * cost.grads)
-    if not isinstance(r.sent, int):
-        cost = cost._replace(vectors=r.sent * cost.vectors, bits=None if cost.bits is None else r.sent * cost.bits)
-    return cost
+def priced(cost: Cost, r: Round, *, scaled: bool) -> Cost:
+    """The cost of a round per node, over all nodes.
+
+    `scaled` is for a graph method, which says what it costs with everybody present: an absent node computes nothing, a
+    silent arc carries nothing.
+    """
+    if not isinstance(cost.grads, Tally) and (scaled or jnp.ndim(cost.grads)):
+        cost = cost._replace(grads=r.per_node(cost.grads))
+    if scaled and not isinstance(r.sent, int):
+        vectors: Any = cost.vectors
+        bits: Any = cost.bits
+        cost = cost._replace(vectors=r.sent * vectors, bits=None if bits is None else r.sent * bits)
+    return cost._replace(rounds_present=r.per_node(1))
 
 
 def measured(metrics: Measures, problem: Any, state: Any, world: World) -> dict[str, Array]:
@@ -355,23 +361,25 @@ def total_cost(trace: Trace, rounds: int, every: int, d: int, since: tuple[int, 
     start, spent = (
         c if c.bits is not None else c._replace(bits=_times(c.vectors, 32 * d)) for c in (trace.start, trace.spent)
     )
-    t, past = since or (0, Cost._make([None] * 4))
+    t, past = since or (0, Cost._make([None] * len(Cost._fields)))
     records = np.arange(t, t + rounds + 1, every, dtype=np.float64)
 
     def entry(a, b, before):
         if before is None:
-            before = (
-                np.asarray([a.value], np.float64) if isinstance(a, Constant) else np.asarray(a, np.float64)[..., None]
-            )
+            before = np.asarray([a.value], np.float64) if isinstance(a, Constant) else _numbers(a)[..., None]
         if isinstance(b, Constant):
             total = before[..., :1] + b.value * records
         else:
-            b = np.asarray(b, np.float64)
+            b = _numbers(b)
             total = np.cumsum(np.concatenate([np.broadcast_to(before[..., -1:], (*b.shape[:-1], 1)), b], -1), -1)
         return total if since is None else total[..., 1:]
 
     return Cost._make(entry(*parts) for parts in zip(start, spent, past, strict=True))
 
 
+def _numbers(a: Any) -> np.ndarray:
+    return a.value if isinstance(a, Tally) else np.asarray(a, np.float64)
+
+
 def _times(a, factor) -> Any:
-    return Constant(a.value * factor) if isinstance(a, Constant) else np.asarray(a, np.float64) * factor
+    return Constant(a.value * factor) if isinstance(a, Constant) else _numbers(a) * factor

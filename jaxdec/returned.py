@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxdec._module import shown
-from jaxdec.types import Cost, World
+from jaxdec.types import Cost, Tally, World
 
 __all__ = ["carried", "outcome", "started", "world"]
 
@@ -25,8 +25,8 @@ def world(network: Any, returned: Any) -> tuple[Any, World]:
     return returned
 
 
-def outcome(algorithm: Any, method: str, returned: Any) -> tuple[Any, Cost]:
-    """What an algorithm's `init` or `step` returned: the state and the cost."""
+def outcome(algorithm: Any, method: str, returned: Any, rows: int) -> tuple[Any, Cost]:
+    """What an algorithm's `init` or `step` returned: the state and the cost, whose grads may be each row's own."""
     name = f"{type(algorithm).__name__}.{method}"
     if not (isinstance(returned, tuple) and len(returned) == 2 and isinstance(returned[1], Cost)):
         raise TypeError(
@@ -40,10 +40,13 @@ def outcome(algorithm: Any, method: str, returned: Any) -> tuple[Any, Cost]:
             "(n, d): `class State(NamedTuple): x: Any`"
         )
     for entry, value in cost._asdict().items():
-        if value is not None and jnp.ndim(value):
+        if value is None or isinstance(value, Tally) or not jnp.ndim(value):
+            continue
+        if entry != "grads" or jnp.shape(value) != (rows,):
+            each = f", or that of each of the {rows} nodes that compute, ({rows},)" if entry == "grads" else ""
             raise TypeError(
                 f"the cost that {name} returns has {entry} of shape {jnp.shape(value)}; it is one number, the mean "
-                "over the nodes"
+                f"over the nodes{each}"
             )
     return state, cost
 

@@ -10,6 +10,7 @@ from zlib import crc32
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, Num, PyTree
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Scalar",
     "ScalarLike",
     "StepSize",
+    "Tally",
     "Vector",
     "World",
     "frozen",
@@ -82,20 +84,58 @@ class World(NamedTuple):
     W: Any  # a mixing operator: W @ x mixes over the leading axis; a pair (R, C) for push-pull methods
     active: Bool[Array, " n"] | None = None  # who takes part; or
     clients: Int[Array, " m"] | None = None  # who takes part, in increasing order, where their number is fixed
-    p: ScalarLike | Float[Array, " n"] = 1.0  # the nominal probability of taking part
+    p: ScalarLike | Float[Array, " n"] = 1.0  # the probability of taking part
     honest: Bool[Array, " n"] | None = None  # whose models are judged; None: everybody's
     sent: ScalarLike = 1  # the share of the arcs on which something is sent and paid for; a Python 1 where reliable
     seconds: Scalar | None = None  # when this round's event was, where events have a time
     once: bool = False  # whether a server's message for all is paid for once, and not by each who hears it
 
 
-class Cost(NamedTuple):
-    """What one round (or init) costs. Python numbers are multiplied on the host, arrays are summed in the loop."""
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Tally:
+    """A mean over nodes that is kept in whole numbers, and divided on the host alone: no rounding adds up.
 
-    grads: ScalarLike = 0  # sample gradients, mean per node; a full gradient counts the node's samples
-    vectors: ScalarLike = 0  # d-vectors sent to each neighbour (or up to the server), mean per node
-    bits: ScalarLike | None = None  # the same in bits; None means 32 d vectors
-    bits_down: ScalarLike = 0  # bits received from a server, per active node
+    It is (65536 high + low) times / over. Two halves, since their sums over rounds do not overflow 32 bits.
+    """
+
+    high: Int[Array, "*rounds"]
+    low: Int[Array, "*rounds"]
+    times: float = dataclasses.field(metadata={"static": True})
+    over: int = dataclasses.field(metadata={"static": True})
+
+    @classmethod
+    def of(cls, counts: Int[Array, " m"], times: float, over: int) -> "Tally":
+        """The sum of whole numbers, times / over.
+
+        >>> float(Tally.of(jnp.array([70000, 5]), 2, 10))
+        14001.0
+        """
+        low = jnp.sum(counts & 0xFFFF)
+        return cls(jnp.sum(counts >> 16) + (low >> 16), low & 0xFFFF, times, over)
+
+    @property
+    def value(self) -> np.ndarray:
+        """The number, in float64; of a stack of them, theirs."""
+        return (65536 * np.asarray(self.high, np.float64) + np.asarray(self.low)) * self.times / self.over
+
+    def __float__(self) -> float:
+        return float(self.value)
+
+
+class Cost(NamedTuple):
+    """What one round (or init) costs, per node over all n nodes.
+
+    Those who are absent count as zero, so that n times an entry is the whole traffic, and entries add up over rounds.
+    Python numbers are multiplied on the host, arrays are summed in the loop.
+    """
+
+    grads: ScalarLike | Num[Array, " n"] | Tally = 0  # sample gradients; a full gradient counts the node's samples.
+    # Where these differ it may be each node's own number, which the loop averages over nodes
+    vectors: ScalarLike | Tally = 0  # d-vectors sent to each neighbour (or up to the server)
+    bits: ScalarLike | Tally | None = None  # the same in bits; None means 32 d vectors
+    bits_down: ScalarLike | Tally = 0  # bits received from a server
+    rounds_present: ScalarLike | Tally = 0  # rounds in which a node takes part; the loop writes it, not the method
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,9 +224,26 @@ class Round:
 
     # What it costs.
 
+    def per_node(self, spent: ScalarLike | Num[Array, " m"]) -> Any:
+        """The mean over all n nodes of what each row that is computed spends, or each node that takes part.
+
+        Those absent count as zero. Whole numbers stay whole, in a `Tally`.
+        """
+        if jnp.ndim(spent):
+            spent = jnp.asarray(spent)
+            spent = spent if self.active is None else jnp.where(self.active, spent, 0)
+            if jnp.issubdtype(spent.dtype, jnp.integer):
+                return Tally.of(spent, 1, self.n)
+            return jnp.sum(spent) / jnp.asarray(self.n, spent.dtype)
+        if self.active is not None and isinstance(spent, int | float | np.number):
+            return Tally.of(self.active.astype(jnp.int32), float(spent), self.n)
+        if self.active is not None:
+            return self.share * spent
+        return spent if self.clients is None else spent * self.m / self.n
+
     def cost(
         self,
-        grads: ScalarLike = 0,
+        grads: ScalarLike | Num[Array, " m"] = 0,
         vectors: ScalarLike = 0,
         bits: ScalarLike | Float[Array, " m"] | None = None,
         bits_down: ScalarLike | Float[Array, " m"] = 0,
@@ -197,20 +254,20 @@ class Round:
         """The cost of a method that handles absence itself, from what one of those who take part spends.
 
         Args:
-            grads: its sample gradients.
+            grads: its sample gradients, or each one's.
             vectors: d-vectors that it sends up.
             bits: the length of its message, or of each one's; None means 32 bits an entry.
             bits_down: the length of the server's message to it, or to each one.
             personal: whether the server's messages differ, so that a broadcast does not spare any.
             missed: whether those who were absent are sent this message later.
         """
-        share, mean = self.share, lambda b: (self.W @ b[:, None])[0, 0] if jnp.ndim(b) else b
-        down = mean(bits_down)
+        message = lambda b: (self.W @ b[:, None])[0, 0] if jnp.ndim(b) else b
         if self.once and not personal:
-            down = down / (share * self.n)
-        elif missed:
-            down = down / share
-        return Cost(share * grads, share * vectors, None if bits is None else share * mean(bits), down)
+            down = message(bits_down) / self.n
+        else:
+            down = message(bits_down) if missed else self.per_node(bits_down)
+        up = None if bits is None else self.per_node(bits)
+        return Cost(self.per_node(grads), self.per_node(vectors), up, down)
 
 
 def frozen(active: Bool[Array, " n"], old: PyTree, new: PyTree) -> PyTree:
@@ -277,7 +334,7 @@ class Problem(Protocol):
 
     @property
     def batch_size(self) -> Any:
-        """Sample gradients in one minibatch gradient: a number, 1 where there are no samples."""
+        """Sample gradients in one minibatch gradient: a number, 1 where there are no samples; or each node's, (n,)."""
         ...
 
     def init(self, key: PRNGKey) -> Vector: ...

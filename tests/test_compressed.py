@@ -90,6 +90,7 @@ PARTIAL = [
     (A.SGD(lr=0.1), reference.diana, {}),
     (A.DIANA(lr=0.1, compressor=Q), reference.diana, {"alpha": RATE}),
     (A.DIANA(lr=0.1, compressor=Q, memories="one"), reference.diana, {"alpha": RATE, "memories": "one"}),
+    (A.DIANA(lr=0.1, compressor=Q, memories="authors"), reference.diana, {"alpha": RATE, "memories": "authors"}),
     (A.Artemis(lr=0.1, **BOTH), reference.diana, {"alpha": RATE}),
     (
         A.DORE(lr=0.1, memories="one", **BOTH), reference.dore,
@@ -172,11 +173,12 @@ def test_cohorts_of_all_clients_and_certain_coins_are_everybody():
 # Memories.
 
 
-def test_the_servers_single_memory_is_the_mean_of_the_clients_divided_by_p():
-    for network, p in ((EVERYBODY, 1), (SOME, 0.6), (COHORT, 2 / N)):
-        found = states(A.DIANA(lr=0.1, compressor=Q, memories="one"), network, NOISE, SHORT)
-        assert np.abs(found["up.h"]).max() > 0.1
-        np.testing.assert_allclose(found["up.hbar"][:, 0], found["up.h"].mean(axis=1) / p, **CLOSE)
+def test_the_servers_single_memory_is_the_mean_of_the_clients_and_that_of_the_authors_is_divided_by_p():
+    for network, p in ((EVERYBODY, 1), (SOME, 0.6 / (1 - 0.4**N)), (COHORT, 2 / N)):
+        for memories, divided in (("one", 1), ("authors", p)):
+            found = states(A.DIANA(lr=0.1, compressor=Q, memories=memories), network, NOISE, SHORT)
+            assert np.abs(found["up.h"]).max() > 0.1
+            np.testing.assert_allclose(found["up.hbar"][:, 0], found["up.h"].mean(axis=1) / divided, **CLOSE)
 
 
 def test_memories_of_absent_clients_do_not_move():

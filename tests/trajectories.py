@@ -111,7 +111,7 @@ def trajectory(method: Any, network: Any) -> dict[str, Any]:
     digest = hashlib.sha256()
     for array in result.states.values():
         digest.update(np.ascontiguousarray(array).tobytes())
-    spent = {name: float(total[-1]) for name, total in result.cost._asdict().items()}
+    spent = {name: float(getattr(result.cost, name)[-1]) for name in ("grads", "vectors", "bits", "bits_down")}
     return {"sha256": digest.hexdigest(), "x": np.asarray(result.state.x).ravel().tolist(), "spent": spent}
 
 

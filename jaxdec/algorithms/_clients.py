@@ -13,7 +13,7 @@ from jaxdec import checks
 from jaxdec.compressors import Identity, memory
 from jaxdec.types import Iterates, Round
 
-Memories = Literal["n", "one"]
+Memories = Literal["n", "one", "authors"]
 Start = Literal["gradient", "zero"] | None
 
 
@@ -21,7 +21,7 @@ class Memory(NamedTuple):
     """What n clients remember, and their server."""
 
     h: Iterates  # (n, d), the clients' memories; the server has them too, unless it has a single one
-    hbar: Float[Array, "1 d"]  # the server's single memory; where it has n, their mean
+    hbar: Float[Array, "1 d"]  # the mean of h, all that the server has of them if memories = "one"
 
 
 def start(method: Any, problem: Any, x0: Iterates, r: Round) -> tuple[Memory, int]:
@@ -41,7 +41,7 @@ def start(method: Any, problem: Any, x0: Iterates, r: Round) -> tuple[Memory, in
     x = jnp.broadcast_to(jnp.mean(x0, axis=0, keepdims=True), x0.shape)
     g = problem.grad(x, r.draw(problem))
     h = jnp.where(jnp.asarray(_alpha(method, problem)) > 0, g, 0)
-    return Memory(h, jnp.mean(h, axis=0, keepdims=True) / r.p), 1
+    return Memory(h, jnp.mean(h, axis=0, keepdims=True)), 1
 
 
 def estimate(method: Any, problem: Any, s: Memory, D: Float[Array, "m d"], r: Round) -> tuple[Any, Memory]:
@@ -49,11 +49,13 @@ def estimate(method: Any, problem: Any, s: Memory, D: Float[Array, "m d"], r: Ro
 
     With S those who take part, each with probability p::
 
-        memories = "n":    ghat = (1/pn) Σ_S (h_i + D_i)                  the server knows every h_i
-        memories = "one":  ghat = hbar + (1/pn) Σ_S D_i;   hbar = hbar + (alpha/pn) Σ_S D_i
-        h_i = h_i + alpha D_i                                            i in S
+        memories = "n":        ghat = (1/pn) Σ_S (h_i + D_i)                  the server knows every h_i
+        memories = "one":      ghat = hbar + (1/pn) Σ_S D_i;   hbar = hbar + (alpha/n) Σ_S D_i
+        memories = "authors":  ghat = hbar + (1/pn) Σ_S D_i;   hbar = hbar + (alpha/pn) Σ_S D_i
+        h_i = h_i + alpha D_i                                                i in S
 
-    The two are the same where everybody takes part.
+    All are the same where everybody takes part. The first and the second are unbiased at every point; the third, of
+    arXiv:2006.14591, where the gradients in the memories sum to zero: its hbar goes to mean h / p.
 
     Args:
         method: with fields `compressor`, `alpha` and `memories`.
@@ -67,12 +69,13 @@ def estimate(method: Any, problem: Any, s: Memory, D: Float[Array, "m d"], r: Ro
     if method.memories == "n":
         return r.mean(r.rows(s.h) + D), Memory(h, jnp.mean(h, axis=0, keepdims=True))
     mean = r.mean(D)
-    return s.hbar + mean, Memory(h, s.hbar + alpha * mean)
+    moved = mean if method.memories == "authors" else r.share * (r.W @ D)
+    return s.hbar + mean, Memory(h, s.hbar + alpha * moved)
 
 
 def check(name: str, method: Any) -> None:
     """Refuse a kind of memory that there is not."""
-    checks.choice(f"{name}.memories", method.memories, ("n", "one"))
+    checks.choice(f"{name}.memories", method.memories, ("n", "one", "authors"))
     if method.start is not None:
         checks.choice(f"{name}.start", method.start, ("gradient", "zero"))
 

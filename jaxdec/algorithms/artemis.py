@@ -28,7 +28,7 @@ class Artemis:
 
         D_i = C_up(g_i(x) - h_i),                       i in S
         ghat = (1/pn) Σ_{i in S} (h_i + D_i)            memories = "n"
-        ghat = hbar + (1/pn) Σ_{i in S} D_i             memories = "one";  hbar = hbar + (alpha/pn) Σ_{i in S} D_i
+        ghat = hbar + (1/pn) Σ_{i in S} D_i             memories = "one";  hbar = hbar + (alpha/n) Σ_{i in S} D_i
         h_i = h_i + alpha D_i,                          i in S
         v = momentum v + C_dwn(ghat)
         x = x - lr v                                    at the server and at all clients

@@ -28,23 +28,25 @@ class DIANA:
 
         D_i = C(g_i(x) - h_i),                          i in S
         ghat = (1/pn) Σ_{i in S} (h_i + D_i)            memories = "n"
-        ghat = hbar + (1/pn) Σ_{i in S} D_i             memories = "one";  hbar = hbar + (alpha/pn) Σ_{i in S} D_i
+        ghat = hbar + (1/pn) Σ_{i in S} D_i             memories = "one";  hbar = hbar + (alpha/n) Σ_{i in S} D_i
         h_i = h_i + alpha D_i,                          i in S
         v = momentum v + ghat
         x = x - lr v
 
     Symbols: x and v are `x` and `v`, (1, d) each; h (n, d) and hbar (1, d) are in `up`; gamma is `lr`. `memories` says
-    whether the server keeps all h_i or their mean alone, the same where everybody takes part ("PP1" and "PP2").
-    alpha=None is 1/(2(omega + 1)), and 0 without compression.
+    whether the server keeps all h_i or their mean alone, the same where everybody takes part ("PP1" and "PP2");
+    "authors" moves hbar by (alpha/pn) Σ_{i in S} D_i instead. alpha=None is 1/(2(omega + 1)), and 0 without
+    compression.
     Cost per round: one minibatch gradient and one compressed d-vector up for each client that takes part; the model
     down, uncompressed.
     Network: a server, `networks.server(n)`.
     Guarantee: at the minimizer h_i = ∇f_i(x*) makes all messages zero, so that with exact gradients and everybody
     present it converges to it, however different the f_i, where `QSGD` stalls. With absent clients memories = "n"
-    leaves (1/pn) Σ_S ∇f_i(x*), which is not zero; under memories = "one" hbar = mean h / p, and ghat is unbiased at
-    the minimizer alone. With alpha = 0 and start = "zero" it is `QSGD`.
-    Reference: Mishchenko, Gorbunov, Takáč, Richtárik (2019), arXiv:1901.09269; both kinds of partial participation
-    after Philippenko, Dieuleveut (2020), arXiv:2006.14591.
+    leaves (1/pn) Σ_S ∇f_i(x*), which is not zero; under memories = "one" hbar = mean h, ghat is unbiased everywhere and
+    zero at the minimizer; under "authors" hbar goes to mean h / p, and ghat is unbiased at the minimizer alone. With
+    alpha = 0 and start = "zero" it is `QSGD`.
+    Reference: Mishchenko, Gorbunov, Takáč, Richtárik (2019), arXiv:1901.09269; partial participation after
+    Philippenko, Dieuleveut (2020), arXiv:2006.14591, whose single memory is that of "authors".
     Deviations: start=None takes the first gradients for h where everybody takes part, and zero otherwise, as the code
     of arXiv:2102.12528 does; that code does not count the vectors sent for it, which are counted here.
 

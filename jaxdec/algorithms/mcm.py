@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -205,7 +205,7 @@ class RandMCM:
     `down_alpha` and `down_memory` are those of `MCM`; `memories` and `start` those of `DIANA`.
     With down_memories = "one" the server has a single memory and the clients theirs, a negative control:
     Om_i = C_dwn(x - Hbar) and Hbar = Hbar + (down_alpha/n) Σ_{i in S} Om_i; with reset = k > 0 it then sets H_i = Hbar
-    at the start of every k-th round.
+    for i in S at the start of every k-th round.
     Cost per round: one minibatch gradient, one compressed d-vector up and one down for each client that takes part. The
     messages down differ, and count for each client.
     Network: a server, `networks.server(n)`. A client that was absent needs nothing of what it has missed.
@@ -234,13 +234,18 @@ class RandMCM:
     down_memory: bool = static(default=True)
     memories: _clients.Memories = static(default="n")
     start: _clients.Start = static(default=None)
-    down_memories: _clients.Memories = static(default="n")
+    down_memories: Literal["n", "one"] = static(default="n")
     reset: int = static(default=0)
 
     def check(self) -> None:
         _check("RandMCM", self)
         checks.choice("RandMCM.down_memories", self.down_memories, ("n", "one"))
         checks.integer("RandMCM.reset", self.reset, 0)
+        if self.reset and self.down_memories == "n":
+            raise ValueError(
+                f"a reset sets the clients' memories of the model to the server's single one, and with "
+                f'down_memories="n" there is none; got reset={self.reset}. Take down_memories="one", or reset=0'
+            )
 
     def advise(self, problem) -> None:
         memory.advise("RandMCM.alpha", self.alpha, self.compressor, problem.blocks)
@@ -258,9 +263,9 @@ class RandMCM:
         clients = r.of(problem)
         down_alpha = memory.rate(self.down_alpha, self.down_compressor, problem.blocks) if self.down_memory else 0
         H, Hbar = s.down
-        if self.reset:
-            H = jnp.where((r.t > 0) & (r.t % self.reset == 0), Hbar, H)
         H_i, one = r.rows(H), self.down_memories == "one"
+        if self.reset:
+            H_i = jnp.where((r.t > 0) & (r.t % self.reset == 0), Hbar, H_i)
         Om = self.down_compressor(r.fold("down"), s.x - (r.spread(Hbar) if one else H_i), problem.blocks)
         xhat = H_i + Om.value
         H = r.kept(H, H_i + down_alpha * Om.value)

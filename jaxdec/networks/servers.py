@@ -43,7 +43,7 @@ class Server:
     """A server and n clients. Made by `server`."""
 
     n: int = static()
-    participation: ScalarLike | None = None  # the probability of each client; None means that it is not random
+    participation: ScalarLike | None = None  # the probability of each client's coin; None means that there are none
     cohort: int | None = static(default=None)  # how many take part in each round; None means no fixed number
     once: bool = static(default=False)  # whether a broadcast is counted once, and not for each who hears it
 
@@ -63,7 +63,8 @@ class Server:
         if self.participation is not None:
             p = jnp.asarray(self.participation)
             active = _some(key, self.n, p)
-            return memory, World(Mean(self.n, active), active, p=p, once=self.once)
+            present = p / -jnp.expm1(self.n * jnp.log1p(-p))  # given that not all are absent
+            return memory, World(Mean(self.n, active), active, p=present, once=self.once)
         return memory, World(Mean(self.n), once=self.once)
 
     def check(self) -> None:
@@ -90,8 +91,9 @@ def server(
 
     Args:
         n: the number of clients.
-        participation: the probability with which each client takes part, independently; a round in which nobody would
-            is drawn again. 1 means that everybody does.
+        participation: p, the probability with which each client takes part, independently; a round in which nobody
+            would is drawn again, so that a client takes part with probability p / (1 - (1 - p)^n), which is the p that
+            methods divide by. 1 means that everybody does.
         cohort: how many clients take part in each round, drawn uniformly without replacement; None for no fixed number.
         broadcast: whether the bits of one message for all clients count for "each" who hears it or "once".
 

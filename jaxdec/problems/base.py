@@ -185,7 +185,8 @@ class Taken(Problem):
 
     @property
     def batch_size(self):
-        return self.whole.batch_size
+        size = self.whole.batch_size
+        return size[self.clients] if jnp.ndim(size) else size
 
     def init(self, key):
         return self.whole.init(key)

@@ -90,7 +90,8 @@ class FiniteSum(Problem):
 
     @property
     def batch_size(self):
-        return jnp.mean(self.counts.astype(jnp.float32)) if self.minibatch is None else self.minibatch
+        """The samples in a minibatch; those that each node has, (n,), where gradients are exact."""
+        return self.counts if self.minibatch is None else self.minibatch
 
     @property
     def random(self) -> bool:

@@ -77,7 +77,7 @@ class Result:
 
     state: Any  # the last state; state.x is the nodes' estimate, (n, d), or (1, d) for a server's model
     metrics: dict[str, Any]  # (records,) each, or (records, n)
-    cost: Cost  # (records,) each, cumulative: everything spent up to that record
+    cost: Cost  # (records,) each, cumulative: everything spent up to that record, per node over all nodes
     rounds: np.ndarray  # (records,) the recorded rounds
     origin: Callable[[], dict[str, Any]] = field(default=dict, metadata={"static": True}, repr=False)  # gives `attrs`
 
@@ -99,8 +99,15 @@ class Result:
 
     def _dataset(self, attrs: dict[str, Any]) -> xr.Dataset:
         variables = {name: (("round", "node")[: np.ndim(v)], np.asarray(v)) for name, v in self.metrics.items()}
-        spent = {name: ("round", v) for name, v in self.cost._asdict().items()}
+        spent = {name: ("round", v) for name, v in self._spent().items()}
         return xr.Dataset(variables, {"round": self.rounds, **spent}, attrs)
+
+    def _spent(self) -> dict[str, Any]:
+        """What was spent; in how many rounds nodes took part only where that is not all."""
+        spent = self.cost._asdict()
+        if np.all(spent["rounds_present"] == self.rounds):
+            del spent["rounds_present"]
+        return spent
 
     def plot(self, metric: str | None = None, *, x: str = "round", ax: "Axes | None" = None) -> "Axes":
         """A metric against the rounds or what was spent; see `plotting.curves`.
@@ -167,7 +174,7 @@ class Result:
     def _repr_html_(self) -> str:
         """What a notebook shows: what was run, how it ended, what it took; then the dataset."""
         about, last = self.attrs, {k: v[-1] for k, v in self.metrics.items() if np.ndim(v) == 1}
-        spent = {k: v[-1] for k, v in self.cost._asdict().items()}
+        spent = {k: v[-1] for k, v in self._spent().items()}
         rows = {k: about[k] for k in ("algorithm", "problem", "network", "seed", "rounds") if k in about}
         rows |= {"without": about["broken_laws"]} if about.get("broken_laws") else {}
         rows |= {f"{k} at the end": f"{float(v):.4g}" for k, v in last.items()}

@@ -33,15 +33,17 @@ class Link:
 def add_time(results: Any, link: Link, *, degree: Any = 1, parallel: bool = False, messages: int = 1) -> xr.Dataset:
     """The results with a coordinate `seconds`, to draw them against: `plotting.curves(..., x="seconds")`.
 
-    The model: rounds are synchronous and nothing overlaps. In a round every node computes its gradients, then sends to
-    each of its `degree` neighbours, one after another, or to all at once if `parallel`; the next round starts when the
-    last message has arrived. With f = degree, or 1 if parallel::
+    The model: rounds are synchronous and nothing overlaps. In a round every node that takes part computes its
+    gradients, then sends to each of its `degree` neighbours, one after another, or to all at once if `parallel`; the
+    next round starts when the last message has arrived. With f = degree, or 1 if parallel::
 
         seconds = grads seconds_per_gradient + f (rounds messages latency + bits / bandwidth)
                   + (rounds latency + bits_down / bandwidth, where a server answers)
 
     grads, bits and bits_down are what the results say was spent: means over the nodes, so that a round lasts as long as
-    a typical node's work, not the slowest node's. What init spends is at round 0, its latency left out.
+    a typical node's work, not the slowest node's. Where some are absent they are of those who take part: what was spent
+    from one record to the next, divided by the share of these rounds in which a node took part. What init spends is at
+    round 0, its latency left out. A broadcast that is counted once lasts one client's share of it.
 
     Args:
         results: of `run` or `sweep`.
@@ -66,6 +68,9 @@ def add_time(results: Any, link: Link, *, degree: Any = 1, parallel: bool = Fals
     t, grads, bits, bits_down = (
         results[name].reset_coords(drop=True) for name in ("round", "grads", "bits", "bits_down")
     )
+    if "rounds_present" in results.coords:
+        present = results["rounds_present"].reset_coords(drop=True)
+        grads, bits, bits_down = (_of_those_present(spent, t, present) for spent in (grads, bits, bits_down))
     answers = bits_down.max("round") > 0
     seconds = (
         grads * link.seconds_per_gradient
@@ -73,3 +78,12 @@ def add_time(results: Any, link: Link, *, degree: Any = 1, parallel: bool = Fals
         + (answers * t * link.latency + bits_down / link.bandwidth)
     )
     return results.assign_coords(seconds=seconds.transpose(*(dim for dim in results.dims if dim in seconds.dims)))
+
+
+def _of_those_present(spent: xr.DataArray, t: xr.DataArray, present: xr.DataArray) -> xr.DataArray:
+    """What was spent by a node that takes part in every round, of what was spent per node; both are cumulative."""
+    from_before = lambda a: a.diff("round", label="upper")
+    rounds = from_before(present)
+    each = from_before(spent) * from_before(t) / rounds.where(rounds != 0)
+    each = each.where(rounds != 0, 0.0)  # nobody, and so nothing
+    return xr.concat([spent.isel(round=[0]), spent.isel(round=0, drop=True) + each.cumsum("round")], "round")

@@ -86,7 +86,9 @@ def sweep(
     Returns:
         A dataset over the dimensions `algorithm`, `problem`, `network` (those given in plural), the swept names, `seed`
         and `round`, and `node` for metrics that are numbers per node: a variable per metric, and what was spent (grads,
-        vectors, bits, bits_down) as coordinates. A run that diverged holds NaN or infinity from there on and harms no
+        vectors, bits, bits_down;
+        rounds_present where not everybody always takes part) as coordinates. A run that diverged holds NaN or infinity
+        from there on and harms no
         other. Where an algorithm has fewer values than another, what is missing is NaN and the coordinate `done` False.
         The attributes hold the specification, how many programs there were, how long they took to compile and to run,
         how many runs diverged, and what laws are broken.

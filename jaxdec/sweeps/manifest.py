@@ -157,6 +157,9 @@ def assemble(layout: Layout, found: Iterable[tuple[Unit, Arrays]]) -> xr.Dataset
         name: (tuple(c["dims"]), _array(c["values"])) for name, c in layout.coordinates.items() if c["values"]
     }
     coordinates |= {"seed": list(layout.seeds), "round": records}
+    present = full.get("rounds_present", np.nan)
+    if np.all(np.isnan(present) | (present == records)):  # everybody, always
+        full.pop("rounds_present", None)
     coordinates |= {name: _drop_seed(names, full.pop(name)) for name in Cost._fields if name in full}
     if not done.all():
         coordinates["done"] = ((*names, "seed"), done)

@@ -1,5 +1,6 @@
 """Laws of what nodes evaluate, send, hear and keep."""
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -7,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdec import networks
+from jaxdec.loop import priced
 from jaxdec.networks.families import PushPull, Static
 from jaxdec.networks.operators import Dense
 from jaxdec.testing.defaults import Asleep, gradients, on
@@ -29,8 +31,10 @@ def reported_cost_is_the_counted_cost(s: Subject) -> str:
         countable(step)
         new = set(step.seen.gradients) - known
         known |= new
-        counted += float(step.r.share if t else 1) * len(new) * float(s.problem.batch_size)
-        reported += float(step.cost.grads)
+        r = step.r if t else dataclasses.replace(step.r, active=None, clients=None)
+        sizes = np.broadcast_to(s.problem.batch_size, s.n)
+        counted += len(new) * float(r.per_node(r.rows(sizes)))
+        reported += float(priced(step.cost, r, scaled=s.facts.absent == "frozen").grads)
     rounds = len(s.hand) - 1
     expect(
         abs(counted - reported) < 1e-9 * max(1.0, counted),

@@ -14,9 +14,9 @@ def uplink(up, t, S, g, h, hbar, *, n, p, alpha, memories):
     if memories == "n":
         ghat = sum(message[i] + h[i] for i in S) / (p * n)
     else:
-        total = sum(message[i] for i in S) / (p * n)
-        ghat = hbar + total
-        hbar += alpha * total
+        total = sum(message[i] for i in S) / n
+        ghat = hbar + total / p
+        hbar += alpha * total / (p if memories == "authors" else 1)
     for i in S:
         h[i] = h[i] + alpha * message[i]
     return ghat
@@ -134,7 +134,8 @@ def rand_mcm(
     for t in range(rounds):
         S = present(t)
         if reset and t > 0 and t % reset == 0:
-            H = [server.copy() for _ in range(n)]
+            for i in S:
+                H[i] = server.copy()
         what, total = {}, np.zeros_like(w)
         for i in S:
             Om = down(t, i, w - (server if single else H[i]))

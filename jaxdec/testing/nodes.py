@@ -32,7 +32,7 @@ def reported_cost_is_the_counted_cost(s: Subject) -> str:
         new = set(step.seen.gradients) - known
         known |= new
         r = step.r if t else dataclasses.replace(step.r, active=None, clients=None)
-        sizes = np.broadcast_to(s.problem.batch_size, s.n)
+        sizes = jnp.broadcast_to(jnp.asarray(s.problem.batch_size), (s.n,))
         counted += len(new) * float(r.per_node(r.rows(sizes)))
         reported += float(priced(step.cost, r, scaled=s.facts.absent == "frozen").grads)
     rounds = len(s.hand) - 1

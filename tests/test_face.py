@@ -118,7 +118,7 @@ def test_a_run_knows_what_was_run_by_what_and_for_how_long(result):
     about = result.attrs
     assert (about["algorithm"], about["problem"], about["network"]) == ("DSGD", "Quadratic", "Static")
     assert (about["seed"], about["rounds"], about["every"], about["diverged"]) == (3, 20, 5, 0)
-    assert about["compile_seconds"] >= 0 < about["run_seconds"]
+    assert about["compile_seconds"] > 0 <= about["run_seconds"]  # what is small may run within the call
     asked = json.loads(about["specification"])
     assert asked["algorithm"] == {"class": "jaxdec.algorithms.dsgd.DSGD", "lr": 0.1, "form": "atc"}
     assert asked["metrics"]["loss"] == "jaxdec.metrics.loss"
@@ -127,9 +127,11 @@ def test_a_run_knows_what_was_run_by_what_and_for_how_long(result):
     assert run(algorithms.DSGD(lr=100.0), PROBLEM, RING, rounds=20, every=5).attrs["diverged"] == 1
 
 
-def test_a_compiled_program_run_again_takes_no_compiling(result):
-    first = result.attrs["compile_seconds"]
-    again = run(METHOD, PROBLEM, RING, rounds=20, every=5, seed=4).attrs["compile_seconds"]
+def test_a_compiled_program_run_again_takes_no_compiling():
+    new = {"x": lambda problem, state: state.x[0, 0]}  # so that no other test has compiled it
+    first, again = (
+        run(METHOD, PROBLEM, RING, rounds=20, every=5, seed=seed, metrics=new).attrs["compile_seconds"] for seed in (3, 4)
+    )
     assert again < first / 2
 
 

@@ -124,10 +124,11 @@ class Tally:
 
 
 class Cost(NamedTuple):
-    """What one round (or init) costs, per node over all n nodes.
+    """What one round (or init) costs: the mean over all n nodes; on a graph, of what is sent, over all its arcs.
 
-    Those who are absent count as zero, so that n times an entry is the whole traffic, and entries add up over rounds.
-    Python numbers are multiplied on the host, arrays are summed in the loop.
+    Those who are absent, and arcs on which nothing is sent, count as zero. So n times an entry is all that was computed
+    or sent (on a graph the number of arcs times it), and entries add up over rounds. Python numbers are multiplied on
+    the host, arrays are summed in the loop.
     """
 
     grads: ScalarLike | Num[Array, " n"] | Tally = 0  # sample gradients; a full gradient counts the node's samples.

@@ -130,7 +130,8 @@ def test_a_run_knows_what_was_run_by_what_and_for_how_long(result):
 def test_a_compiled_program_run_again_takes_no_compiling():
     new = {"x": lambda problem, state: state.x[0, 0]}  # so that no other test has compiled it
     first, again = (
-        run(METHOD, PROBLEM, RING, rounds=20, every=5, seed=seed, metrics=new).attrs["compile_seconds"] for seed in (3, 4)
+        run(METHOD, PROBLEM, RING, rounds=20, every=5, seed=seed, metrics=new).attrs["compile_seconds"]
+        for seed in (3, 4)
     )
     assert again < first / 2
 

@@ -3,53 +3,24 @@
 Sender and receiver remember the same h. What is sent is the compressed difference to it, so that messages become small
 as v settles, and both move h a share alpha towards what was received::
 
-    D = C(v - h);   the receiver has h + D;   h = h + alpha D            `difference`
+    D = C(v - h);   the receiver has h + D;   h = h + alpha D
 
     E‖v - h - alpha D‖² = ((1 - alpha)² + alpha² omega) ‖v - h‖² ≤ (1 - alpha) ‖v - h‖²   if alpha (1 + omega) ≤ 1
 
 Error feedback sends what earlier messages left out::
 
-    u = v + e;   the receiver has C(u);   e = u - C(u)                   `corrected`
+    u = v + e;   the receiver has C(u);   e = u - C(u)
 """
 
 import warnings
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 
-from jaxdec.compressors.maps import Identity, Message
-from jaxdec.types import Iterates, PRNGKey, ScalarLike
+from jaxdec.compressors.maps import Identity
 
-__all__ = ["Sent", "advise", "advise_feedback", "corrected", "difference", "rate"]
-
-
-class Sent(NamedTuple):
-    """A compressed vector, as sender and receiver have it."""
-
-    message: Iterates  # D, what is decoded
-    value: Iterates  # h + D, the receiver's estimate of what was sent
-    memory: Iterates  # h + alpha D, what both remember
-    bits: ScalarLike | Float[Array, " n"]
-
-    @property
-    def mean_bits(self) -> ScalarLike:
-        """The mean length over the rows."""
-        return Message(self.message, self.bits).mean_bits
-
-
-def difference(compressor: Any, key: PRNGKey, v: Iterates, h: Any, alpha: Any, blocks: tuple[int, ...]) -> Sent:
-    """Send v against the memory h, which moves by alpha."""
-    D, bits = compressor(key, v - h, blocks)
-    return Sent(D, h + D, h + alpha * D, bits)
-
-
-def corrected(compressor: Any, key: PRNGKey, v: Iterates, e: Iterates, blocks: tuple[int, ...]) -> tuple[Message, Any]:
-    """Send v with the error e of the messages before; the message, and the error that is left."""
-    u = v + e
-    c = compressor(key, u, blocks)
-    return c, u - c.value
+__all__ = ["advise", "advise_feedback", "rate"]
 
 
 def rate(alpha: Any, compressor: Any, blocks: tuple[int, ...]) -> Any:

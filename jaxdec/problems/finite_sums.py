@@ -245,10 +245,10 @@ class FiniteSum(Problem):
         return inputs, targets, weights, noise
 
     def _augmented(self, inputs, dtype, key=None):
-        """The inputs as the model gets them; bytes of augmented images are scaled to [0, 1] first."""
+        """The inputs as the model gets them; what is augmented are images, whose bytes are scaled to [0, 1] first."""
         if self.augment is None:
             return inputs
-        scale = 255 if jnp.issubdtype(inputs.dtype, jnp.integer) else 1
+        scale = 255 if inputs.dtype == jnp.uint8 else 1
         return self.augment(inputs.astype(dtype) / scale, key)
 
     def _node_loss(self, x, inputs, targets, weights, key):

@@ -158,8 +158,8 @@ def test_targets_that_do_not_fit_are_refused():
     parts = data.iid(SEQUENCES, 3)
     with pytest.raises(ValueError, match=r"targets of shape \(5,\); say which loss"):
         problems.neural(Next(), SEQUENCES, parts)
+    loss = optax.softmax_cross_entropy_with_integer_labels
     with pytest.raises(ValueError, match=r"has shape \(2, 5\); expected \(2,\), a number for each sample"):
-        loss = optax.softmax_cross_entropy_with_integer_labels
         problems.neural(Next(), SEQUENCES, parts, loss=loss)
     with pytest.raises(ValueError, match=r"a linear model has one target a sample, .* shape \(5,\); flatten"):
         problems.softmax(SEQUENCES, parts)

@@ -80,10 +80,8 @@ class Neural(Model):
             if self.classes is None or outputs.shape != (*targets.shape, self.classes):
                 return {"loss": losses}
             right = (jnp.argmax(outputs, axis=-1) == targets).astype(x.dtype)
-            return {
-                "loss": losses,
-                "accuracy": right if right.ndim == 1 else right.reshape(len(right), -1).mean(axis=1),
-            }
+            right = right if right.ndim == 1 else right.reshape(len(right), -1).mean(axis=1)
+            return {"loss": losses, "accuracy": right}
 
         return jax.tree.map(jnp.mean, _in_blocks(each, inputs, targets))
 

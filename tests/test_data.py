@@ -18,7 +18,7 @@ from jaxdec.data import (
 REGRESSION = synthetic_regression(20, features=3)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8, np.int8, np.int32, np.int64])
 def test_inputs_keep_their_dtype_and_values(dtype):
     inputs = np.arange(12).reshape(3, 2, 2).astype(dtype)
     task = dataset(inputs, [0, 1, 0], test_inputs=inputs[:1], test_targets=[1])
@@ -63,8 +63,14 @@ Y = [0, 1, 0, 1]
         (dict(inputs=X[:0], targets=np.zeros(0)), "at least one sample"),
         (dict(inputs=[[0.0], [np.nan], [np.inf]], targets=[0, 1, 1]), r"inputs hold 2 NaN .* index \[1, 0\]"),
         (dict(inputs=X, targets=[0.0, 1.0, np.nan, 0.0]), r"targets hold 1 NaN or infinite value, .* index \[2\]"),
-        (dict(inputs=np.zeros((4, 2), int), targets=Y), r"got shape \(4, 2\) int64; convert with .astype"),
-        (dict(inputs=X, targets=np.zeros((4, 1))), r"targets must be an \(N,\) array .* got shape \(4, 1\) float64"),
+        (dict(inputs=np.zeros((4, 2), complex), targets=Y), r"got shape \(4, 2\) complex128; convert with .astype"),
+        (dict(inputs=np.full((4, 2), 2**31), targets=Y), "inputs hold 2147483648, and integers have 32 bits in a run"),
+        (dict(inputs=np.zeros((4, 2), int), targets=Y, images=True), "images are bytes, uint8, or floats; got .*int64"),
+        (dict(inputs=X, targets=np.float64(0)), r"targets must be an \(N,\) array .* got shape \(\) float64"),
+        (
+            dict(inputs=X, targets=np.zeros((4, 3)), test_inputs=X, test_targets=np.zeros((4, 2))),
+            r"a sample of test_targets has shape \(2,\) and one of targets \(3,\)",
+        ),
         (dict(inputs=X, targets=["cat", "dog", "cat", "dog"]), "number labels with np.unique"),
         (dict(inputs=X, targets=[-1, 1, 1, -1]), r"labels \[-1\] outside 0..1; map them with \(y > 0\)"),
         (dict(inputs=X, targets=[-1.0, 1.0, 1.0, -1.0], classes=2), r"labels \[-1\] outside 0..1; map them"),

@@ -142,7 +142,7 @@ def test_dirichlet_refuses_alpha(alpha):
         (dict(data=LABELS, n=0), "n must be an integer of at least 1, got 0"),
         (dict(data=LABELS, n=2.0), "n must be an integer of at least 1, got 2.0"),
         (dict(data=LABELS, n=1001), "n=1001 nodes cannot each hold one of 1000 samples; use at most 1000 nodes"),
-        (dict(data=LABELS, n=5, min_samples=0), "min_samples must be an integer of at least 1, got 0"),
+        (dict(data=LABELS, n=5, min_samples=-1), "min_samples must be an integer of at least 0, got -1"),
         (dict(data=LABELS, n=5, min_samples=201), "5 nodes with min_samples=201 need 1005 samples, .* are 1000"),
         (dict(data=REGRESSION, n=5), "'synthetic_regression' is a regression set and has no labels"),
         (dict(data=LABELS.astype(float), n=5), r"array of integers, got shape \(1000,\) float64; convert"),
@@ -227,7 +227,7 @@ def test_label_counts_have_a_column_for_a_class_without_samples():
     [
         ([0, 1, 5], 3, r"labels \[5\] are outside 0..2"),
         ([0, -1, 1], None, r"labels \[-1\] are outside 0..1"),
-        ([0, 1], None, "the partition holds sample 2, but there are only 2 samples, 0..1"),
+        ([0, 1], None, "the partition is one of 3 samples, but the data has 2;"),
         ([0.0, 1.0, 2.0], None, "array of integers"),
         ([0, 1, 2], 0, "classes must be an integer of at least 1, got 0"),
     ],
@@ -465,7 +465,7 @@ def test_a_problem_refuses_a_partition_of_other_data_and_forgets_its_minimizer()
     solved = problems.solve(problem)
     assert solved.minimizer is not None
     assert solved.with_partition(quantity(REGRESSION, 2, 0.5)).minimizer is None
-    with pytest.raises(ValueError, match="the partition names sample 999, but the problem has 20 training samples"):
+    with pytest.raises(ValueError, match="the partition is one of 1000 samples, but the problem has 20;"):
         problem.with_partition(iid(LABELS, 2))
 
 

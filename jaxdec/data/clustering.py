@@ -22,7 +22,8 @@ def clusters(labels: ArrayLike, *, ratio: float | None = 10.0) -> Partition:
         ratio: no node holds more than this many times the samples of another, see `rebalanced`; None for no limit.
 
     Raises:
-        ValueError: a label that is no integer of at least 0, or an empty cluster that is not rebalanced.
+        ValueError: a label that is no integer of at least 0, clusters without samples that are not rebalanced, or fewer
+            samples than clusters.
 
     >>> clusters([0, 1, 1, 0, 1]).counts.tolist()
     [2, 3]
@@ -33,7 +34,15 @@ def clusters(labels: ArrayLike, *, ratio: float | None = 10.0) -> Partition:
             f"labels must be a nonempty (N,) array of clusters 0, 1, ..., got shape {labels.shape} {labels.dtype}"
             + (f" with {labels.min()}" if labels.size else "")
         )
-    parts = [np.flatnonzero(labels == i) for i in range(int(labels.max()) + 1)]
+    n, present = int(labels.max()) + 1, np.unique(labels)
+    if n > len(labels) or (ratio is None and n > len(present)):
+        first = int(np.argmax(present != np.arange(len(present))))
+        raise ValueError(
+            f"node {first} has no sample: labels name the clusters 0..{n - 1}, {n - len(present)} of them without "
+            f"one of the {len(labels)}; number them with np.unique(labels, return_inverse=True)[1]"
+        )
+    sizes = np.bincount(labels.astype(np.int64), minlength=n)
+    parts = np.split(np.argsort(labels, kind="stable"), np.cumsum(sizes)[:-1])
     return from_lists(parts if ratio is None else rebalanced(parts, ratio), len(labels))
 
 
@@ -41,7 +50,7 @@ def rebalanced(parts: Sequence[np.ndarray], ratio: float = 10.0) -> list[np.ndar
     """While the largest part has over `ratio` times the smallest, the first half of the largest goes to the smallest.
 
     Raises:
-        ValueError: a ratio below 2, with which samples could be sent to and fro for ever.
+        ValueError: a ratio below 2, or fewer samples than parts: samples could be sent to and fro for ever.
 
     >>> [len(part) for part in rebalanced([np.arange(1), np.arange(50), np.arange(20)])]
     [26, 25, 20]
@@ -49,6 +58,8 @@ def rebalanced(parts: Sequence[np.ndarray], ratio: float = 10.0) -> list[np.ndar
     if not ratio >= 2:
         raise ValueError(f"ratio is at least 2, got {ratio!r}")
     parts = list(parts)
+    if (total := sum(map(len, parts))) < len(parts):
+        raise ValueError(f"{total} samples cannot fill {len(parts)} parts; leave out those that are empty")
     while True:
         sizes = [len(part) for part in parts]
         small, large = int(np.argmin(sizes)), int(np.argmax(sizes))
@@ -84,7 +95,7 @@ def tsne_clusters(data: Dataset, n: int, seed: int = 0, *, perplexity: float = 3
         raise ValueError(f"n={n} clusters of {total} samples; use at most {total}")
     if not 0 < perplexity < total:
         raise ValueError(f"perplexity is positive and below the number of samples, {total}; got {perplexity!r}")
-    samples = np.column_stack([data.inputs.reshape(total, -1), data.targets]).astype(np.float32)
+    samples = np.column_stack([data.inputs.reshape(total, -1), data.targets.reshape(total, -1)]).astype(np.float32)
     points = TSNE(2, perplexity=perplexity, random_state=seed).fit_transform(samples)
     mixture = GaussianMixture(n, tol=1e-6, n_init=4, max_iter=2000, random_state=seed)
     return mixture.fit_predict(points).astype(np.int32)

@@ -27,7 +27,7 @@ def label_counts(partition: Partition, data: Dataset | ArrayLike, classes: int |
     [[1, 0, 1], [0, 0, 2]]
     """
     labels = class_labels(data)
-    check_reach(partition, len(labels))
+    check_reach(partition, len(labels), data.name if isinstance(data, Dataset) else "the data")
     if classes is None:
         classes = data.classes if isinstance(data, Dataset) else max(int(labels.max()) + 1, 1)
     classes = whole("classes", classes, least=1)
@@ -66,8 +66,9 @@ class Statistics(NamedTuple):
     unused: int  # samples that no node holds
     smallest: int  # samples of the smallest node
     largest: int  # samples of the largest node
-    classes: float  # mean number of classes that a node holds
-    divergence: float  # mean total variation distance between a node's mix of classes and that of all held, in [0, 1]
+    classes: float  # mean number of classes that a node holds, over the nodes with samples
+    divergence: float  # mean total variation distance between a node's mix of classes and that of all held, in [0, 1],
+    # over the same nodes
 
 
 def statistics(partition: Partition, data: Dataset | ArrayLike) -> Statistics:
@@ -79,7 +80,8 @@ def statistics(partition: Partition, data: Dataset | ArrayLike) -> Statistics:
     """
     table = label_counts(partition, data)
     total = len(class_labels(data))
-    unused, mixes = partition.unused(total), table / table.sum(axis=1, keepdims=True)
+    table, unused = table[partition.counts > 0], partition.unused(total)
+    mixes = table / table.sum(axis=1, keepdims=True)
     away = np.abs(mixes - table.sum(axis=0) / table.sum()).sum(axis=1) / 2
     counts = partition.counts
     classes = np.count_nonzero(table, axis=1).mean()

@@ -30,10 +30,10 @@ def dirichlet(data: Dataset | ArrayLike, n: int, alpha: float, seed: int = 0, mi
 
     Args:
         data: a classification `Dataset`, or its (N,) integer labels.
-        n: number of nodes, 1..N.
+        n: number of nodes, 1..N, or more where they may have no samples.
         alpha: concentration, positive.
         seed: of the proportions and shuffles.
-        min_samples: fewest samples a node may hold, at least 1.
+        min_samples: fewest samples a node may hold; with 0 some may have none, and then f_i = 0, see `from_lists`.
 
     Raises:
         ValueError: regression data, n or alpha or `min_samples` out of range, or no draw in 1000 gave every node
@@ -45,8 +45,8 @@ def dirichlet(data: Dataset | ArrayLike, n: int, alpha: float, seed: int = 0, mi
     (4, 300, 0)
     """
     labels = class_labels(data)
-    n = node_count(n, len(labels))
-    min_samples = whole("min_samples", min_samples, least=1)
+    min_samples = whole("min_samples", min_samples, least=0)
+    n = node_count(n, len(labels), least=min_samples)
     if n * min_samples > len(labels):
         raise ValueError(
             f"{n} nodes with min_samples={min_samples} need {n * min_samples} samples, but there are {len(labels)}; "
@@ -64,12 +64,14 @@ def dirichlet(data: Dataset | ArrayLike, n: int, alpha: float, seed: int = 0, mi
         smallest = np.diff(cuts, axis=1, prepend=0, append=sizes).sum(axis=0).min()
         if smallest >= min_samples:
             shares = [np.split(rng.permutation(of_class), at) for of_class, at in zip(members, cuts, strict=True)]
-            return from_lists([np.concatenate(share) for share in zip(*shares, strict=True)], len(labels))
+            lists = [np.concatenate(share) for share in zip(*shares, strict=True)]
+            return from_lists(lists, len(labels), allow_empty=min_samples == 0)
         reached = max(reached, smallest)
+    fewer = "lower n or min_samples" if min_samples > 1 else "lower n, or let nodes have no data with min_samples=0"
     raise ValueError(
         f"none of {DIRICHLET_ATTEMPTS} Dirichlet draws with alpha={alpha} gave each of n={n} nodes "
         f"min_samples={min_samples} of the {len(labels)} samples: at best the smallest node held {reached}; "
-        "raise alpha, or lower n or min_samples"
+        f"raise alpha, or {fewer}"
     )
 
 

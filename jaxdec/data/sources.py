@@ -9,9 +9,9 @@ import numpy as np
 import wadler_lindig as wl
 from numpy.typing import ArrayLike
 
-__all__ = ["INPUT_DTYPES", "Dataset", "binary", "breast_cancer", "dataset", "digits", "split", "whole"]
+__all__ = ["INPUT_DTYPES", "Dataset", "binary", "breast_cancer", "dataset", "digits", "pixels", "split", "whole"]
 
-INPUT_DTYPES = (np.float32, np.float64, np.uint8)
+INPUT_DTYPES = (np.float32, np.float64, *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -19,12 +19,14 @@ class Dataset:
     """Training and test samples, as NumPy arrays. Built and validated by `dataset`.
 
     Attributes:
-        inputs: (N, ...) float32, float64 or uint8.
-        targets: (N,) int32 class labels 0..classes-1, or float32/float64 regression targets.
+        inputs: (N, ...) float32, float64, or integers.
+        targets: (N, ...) int32 class labels 0..classes-1, or float32/float64 regression targets; mostly (N,).
         test_inputs: (M, ...) of the dtype of `inputs`, or None when there is no test set.
-        test_targets: (M,) of the dtype of `targets`, or None.
+        test_targets: (M, ...) of the dtype of `targets`, or None.
         classes: number of classes, or None for regression.
         name: what reports call it.
+        images: whether bytes among the inputs are pixels, which networks get scaled to [0, 1]; None where that is not
+            said, and then they are where they look like images, see `pixels`.
     """
 
     inputs: np.ndarray
@@ -33,9 +35,22 @@ class Dataset:
     test_targets: np.ndarray | None
     classes: int | None
     name: str
+    images: bool | None = None
 
     def __repr__(self) -> str:
         return wl.pformat(self, width=120)
+
+
+def pixels(data: Dataset) -> bool:
+    """Whether the inputs are bytes that are said to be images, or look like them.
+
+    Samples that look like images are (height, width, channels) with 1, 3 or 4 channels, or (height, width) of at least
+    8 by 8. All other integers are what they are: tokens, counts, categories.
+    """
+    if data.inputs.dtype != np.uint8 or data.images is not None:
+        return bool(data.images)
+    sides, channels = data.inputs.shape[1:3], data.inputs.shape[3:]
+    return channels in ((1,), (3,), (4,)) or (channels == () and len(sides) == 2 and min(sides) >= 8)
 
 
 def dataset(
@@ -46,6 +61,7 @@ def dataset(
     test_targets: ArrayLike | None = None,
     classes: int | None = None,
     name: str = "custom",
+    images: bool | None = None,
 ) -> Dataset:
     """A validated `Dataset` from your own arrays.
 
@@ -55,12 +71,15 @@ def dataset(
     be absent from the training set.
 
     Args:
-        inputs: (N, ...) float32, float64 or uint8; kept in that dtype.
-        targets: (N,); labels become int32, regression targets stay float32 or become float64.
+        inputs: (N, ...) float32, float64, or integers of 32 bits, such as tokens; kept in that dtype.
+        targets: (N,), or (N, ...) where the loss of a network makes one number of a sample's; labels become int32,
+            regression targets stay float32 or become float64.
         test_inputs: (M, ...) like `inputs`; given together with `test_targets`.
-        test_targets: (M,) like `targets`.
+        test_targets: (M, ...) like `targets`.
         classes: number of classes, at least 2; None to follow the dtype of `targets`.
         name: what reports call it.
+        images: whether inputs of bytes, uint8, are pixels, which networks get scaled to [0, 1]; None decides by their
+            shape, see `Dataset`.
 
     Raises:
         ValueError: lengths or shapes disagree, a dtype is not supported, a value is NaN or infinite, or a label is
@@ -80,6 +99,8 @@ def dataset(
         raise ValueError(f"{given} given without {missing}; give both, or neither for no test set")
 
     inputs, targets = _samples(inputs, targets, prefix="")
+    if images and inputs.dtype.kind in "iu" and inputs.dtype != np.uint8:
+        raise ValueError(f"images are bytes, uint8, or floats; got inputs of {inputs.dtype}. Convert with .astype")
     if classes is not None:
         classes = whole("classes", classes, least=2)
     elif targets.dtype.kind in "iub":
@@ -92,18 +113,23 @@ def dataset(
     targets = _regression_targets(targets) if classes is None else _labels("targets", targets, classes)
 
     if test_inputs is None or test_targets is None:
-        return Dataset(inputs, targets, None, None, classes, name)
+        return Dataset(inputs, targets, None, None, classes, name, images)
     test_inputs, test_targets = _samples(test_inputs, test_targets, prefix="test_")
     if (test_inputs.dtype, test_inputs.shape[1:]) != (inputs.dtype, inputs.shape[1:]):
         raise ValueError(
             f"test_inputs hold {test_inputs.dtype} samples of shape {test_inputs.shape[1:]}, but inputs hold "
             f"{inputs.dtype} samples of shape {inputs.shape[1:]}; give both the same dtype and sample shape"
         )
+    if test_targets.shape[1:] != targets.shape[1:]:
+        raise ValueError(
+            f"a sample of test_targets has shape {test_targets.shape[1:]} and one of targets {targets.shape[1:]}; give "
+            "both the same"
+        )
     if classes is None:
         test_targets = test_targets.astype(targets.dtype)
     else:
         test_targets = _labels("test_targets", test_targets, classes)
-    return Dataset(inputs, targets, test_inputs, test_targets, classes, name)
+    return Dataset(inputs, targets, test_inputs, test_targets, classes, name, images)
 
 
 def digits(test_fraction: float = 0.2, seed: int = 0) -> Dataset:
@@ -206,7 +232,7 @@ def split(data: Dataset, fraction: float, seed: int = 0) -> tuple[Dataset, Datas
 
     Args:
         data: any dataset.
-        fraction: share of the training samples held out, stratified by class if there are classes.
+        fraction: share of the training samples held out, stratified by class if there are classes, one a sample.
         seed: of the choice.
 
     Raises:
@@ -216,7 +242,7 @@ def split(data: Dataset, fraction: float, seed: int = 0) -> tuple[Dataset, Datas
     >>> len(final.targets), len(tuning.test_targets), final.inputs is tuning.inputs
     (1293, 144, True)
     """
-    labels = data.targets if data.classes is not None else None
+    labels = data.targets if data.classes is not None and data.targets.ndim == 1 else None
     kept, held = _held_out("fraction", len(data.targets), labels, fraction, seed)
     kept, held = np.sort(kept), np.sort(held)
     rest = replace(data, inputs=data.inputs[kept], targets=data.targets[kept])
@@ -242,13 +268,18 @@ def _samples(inputs: ArrayLike, targets: ArrayLike, prefix: str) -> tuple[np.nda
     inputs, targets = np.asarray(inputs), np.asarray(targets)
     if inputs.ndim < 1 or inputs.dtype not in INPUT_DTYPES:
         raise ValueError(
-            f"{prefix}inputs must be an (N, ...) array of float32, float64 or uint8, got shape {inputs.shape} "
+            f"{prefix}inputs must be an (N, ...) array of float32, float64 or integers, got shape {inputs.shape} "
             f"{inputs.dtype}; convert with .astype(np.float32)"
         )
-    if targets.ndim != 1 or targets.dtype.kind not in "iubf":
+    if targets.ndim < 1 or targets.dtype.kind not in "iubf":
         raise ValueError(
             f"{prefix}targets must be an (N,) array of integer labels or floats, got shape {targets.shape} "
-            f"{targets.dtype}; flatten with .reshape(-1), number labels with np.unique(y, return_inverse=True)[1]"
+            f"{targets.dtype}; number labels with np.unique(y, return_inverse=True)[1]"
+        )
+    if inputs.dtype.kind in "iu" and inputs.size and not -(2**31) <= int(inputs.min()) <= int(inputs.max()) < 2**31:
+        raise ValueError(
+            f"{prefix}inputs hold {max(inputs.min(), inputs.max(), key=abs)}, and integers have 32 bits in a run; "
+            "number them with np.unique(x, return_inverse=True)[1], or convert with .astype(np.float64)"
         )
     if len(inputs) != len(targets) or len(inputs) == 0:
         raise ValueError(

@@ -10,18 +10,19 @@ from typing import Any, Literal, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.optimize
 from jaxtyping import Array, Float, Int, PyTree
 
 from jaxdec import checks
 from jaxdec._module import module, static
 from jaxdec.data import Dataset, Partition
+from jaxdec.data.partitions import check_reach
 from jaxdec.problems import proximal, sampling
 from jaxdec.problems.base import Problem
 from jaxdec.problems.models import Model
+from jaxdec.problems.pieces import Pieces, pieces
 from jaxdec.types import PRNGKey, ScalarLike, Vector
 
-__all__ = ["FiniteSum", "Sampling", "finite_sum", "reaches", "solve"]
+__all__ = ["FiniteSum", "Sampling", "finite_sum", "tables"]
 
 Sampling: TypeAlias = Literal["replacement", "subset", "epochs"]
 
@@ -41,6 +42,9 @@ class FiniteSum(Problem):
     one pass into the next, so that of m samples each is drawn exactly once in m draws. Draws are a function of the
     seed, the node and the number of the minibatch, and of nothing else.
 
+    A node without samples, which the partition must have been asked for, has the regularizer alone: its mean over no
+    samples is 0, and it counts in the mean over nodes as any other.
+
     `augment` is applied to the gathered inputs, bytes being scaled to [0, 1] before; see `problems.augment`.
     """
 
@@ -58,6 +62,8 @@ class FiniteSum(Problem):
     solved_l2: ScalarLike | None = None  # the l2 that these belong to, where `solve` found them
     augment: Any = None  # of the inputs of minibatches; what of it is not random, also of all others
     nodes: Int[Array, " n"] | None = None  # which nodes of the whole these are; None means all
+    pieces: Pieces | None = None  # the same shares in blocks, for sums over all samples where that costs less
+    vacant: bool = static(default=False)  # whether nodes may be without samples
     minibatch: int | None = static(default=None)
     sampling: Sampling = static(default="replacement")
 
@@ -91,7 +97,9 @@ class FiniteSum(Problem):
     @property
     def batch_size(self):
         """The samples in a minibatch; those that each node has, (n,), where gradients are exact."""
-        return self.counts if self.minibatch is None else self.minibatch
+        if self.minibatch is None:
+            return self.counts
+        return jnp.where(self.counts > 0, self.minibatch, 0) if self.vacant else self.minibatch
 
     @property
     def random(self) -> bool:
@@ -111,24 +119,33 @@ class FiniteSum(Problem):
         if self.minibatch is None:
             return None
         nodes = jnp.arange(self.n) if self.nodes is None else self.nodes
-        positions = sampling.positions(self.sampling, key_data, i, nodes, self.counts, self.minibatch)
+        empty = self.minibatch if self.sampling == "subset" else 1  # as if a node without samples had just enough
+        counts = jnp.where(self.counts > 0, self.counts, empty) if self.vacant else self.counts
+        positions = sampling.positions(self.sampling, key_data, i, nodes, counts, self.minibatch)
         if not self.random:
             return positions
         return positions, sampling.node_keys(key_data, i, nodes)
 
     def loss(self, x, batch=None):
+        if batch is None and self.pieces is not None:
+            return self._summed(self.pieces, self._data_loss, x) + jax.vmap(self._regularizer)(x)
         return self.over_nodes(self._node_loss)(x, *self._gather(batch, x.dtype))
 
     def grad(self, x, batch=None):
+        if batch is None and self.pieces is not None:
+            return self._summed(self.pieces, jax.grad(self._data_loss), x) + jax.vmap(jax.grad(self._regularizer))(x)
         return self.over_nodes(jax.grad(self._node_loss))(x, *self._gather(batch, x.dtype))
 
     def hvp(self, x, v, batch=None):
+        if batch is None and self.pieces is not None:
+            return super().hvp(x, v)
         samples = self._gather(batch, x.dtype)
         return jax.jvp(lambda x: self.over_nodes(jax.grad(self._node_loss))(x, *samples), (x,), (v,))[1]
 
     def objective(self, x: Vector) -> Float[Array, ""]:
         """mean_i f_i(x) at one point: each sample is visited once, however unequal the shares."""
-        weights = jnp.zeros(self.samples, x.dtype).at[self.indices].add(self._shares(x.dtype) / self.n)
+        index, shares = self._whole(x.dtype)
+        weights = jnp.zeros(self.samples, x.dtype).at[index].add(shares / self.n)
         losses = self.model.losses(x, self._augmented(self.inputs, x.dtype), self.targets)
         return weights @ losses + self._regularizer(x)
 
@@ -155,6 +172,7 @@ class FiniteSum(Problem):
         inputs, _, weights, _ = self._gather(None, x.dtype)
         weighted = weights[:, :, None] * inputs
         gram = jnp.einsum("nmi,nmj->nij", weighted, inputs, precision=jax.lax.Precision.HIGHEST)
+        gram = gram if self.pieces is None else self.pieces.summed(gram, self.n)
         return proximal.quadratic(gram + self.l2 * jnp.eye(self.d, dtype=x.dtype)[None], self.grad(x), x, step)
 
     def curvature(self):
@@ -171,7 +189,7 @@ class FiniteSum(Problem):
         """A_i'A_i / m_i of the nodes' inputs, (n, features, features), on the host in float64."""
         inputs, indices, counts = (np.asarray(a) for a in (self.inputs, self.indices, self.counts))
         held = [inputs[row[:m]].astype(np.float64) for row, m in zip(indices, counts, strict=True)]
-        return np.stack([A.T @ A / len(A) for A in held])
+        return np.stack([A.T @ A / max(len(A), 1) for A in held])
 
     def variance(self, x):
         """From the gradients of all samples; None for epochs, and where the loss is random itself."""
@@ -179,7 +197,7 @@ class FiniteSum(Problem):
             return 0.0
         if self.random or self.sampling == "epochs":
             return None
-        g, b, m = self.grad(x), self.minibatch, self.counts
+        g, b, m = self.grad(x), self.minibatch, self._divisors()
         squared = lambda batch: jnp.sum((self.grad(x, batch) - g) ** 2, axis=1)
         column = jnp.zeros((self.n, 1), jnp.int32)
         each = jax.lax.map(lambda j: squared(column + j), jnp.arange(self.indices.shape[1]))  # (m_max, n)
@@ -194,7 +212,8 @@ class FiniteSum(Problem):
 
     def take(self, clients):
         nodes = clients if self.nodes is None else self.nodes[clients]
-        return dataclasses.replace(self, indices=self.indices[clients], counts=self.counts[clients], nodes=nodes)
+        rows = {"indices": self.indices[clients], "counts": self.counts[clients]}
+        return dataclasses.replace(self, **rows, nodes=nodes, pieces=None)  # who they are is not known when compiling
 
     def with_partition(self, partition: Partition) -> "FiniteSum":
         """The same problem on the same data, split otherwise; its minimizer is unknown again.
@@ -203,21 +222,21 @@ class FiniteSum(Problem):
         cells of one program: see `data.stackable`.
 
         Raises:
-            ValueError: if the partition names samples that the data do not have.
+            ValueError: if it is a partition of other data.
         """
-        reaches(partition, self.samples, "the problem")
-        tables = {"indices": jnp.asarray(partition.indices), "counts": jnp.asarray(partition.counts)}
+        check_reach(partition, self.samples, "the problem")
         unknown = dict.fromkeys(("nodes", "minimizer", "minimum", "solved_l2"))
-        return dataclasses.replace(self, **tables, **unknown)
+        return dataclasses.replace(self, **tables(partition), **unknown)
 
     def _gather(self, batch, dtype):
         """Inputs (n, b, ...), targets (n, b), weights (n, b) and the model's keys (n,), or None, of a batch."""
         positions, keys = batch if isinstance(batch, tuple) else (batch, None)
         if positions is None:
-            index, weights = self.indices, self._shares(dtype)
+            index, weights = self._whole(dtype)
         else:
             index = jnp.take_along_axis(jnp.asarray(self.indices), positions, axis=1)
             weights = jnp.full(positions.shape, 1 / positions.shape[1], dtype)
+            weights = jnp.where(self.counts[:, None] > 0, weights, 0) if self.vacant else weights
         inputs, targets = jax.tree.map(lambda a: a[index], (self.inputs, self.targets))
         if self.augment is not None:
             drawn = None if keys is None else _folded(keys, 0)
@@ -226,20 +245,32 @@ class FiniteSum(Problem):
         return inputs, targets, weights, noise
 
     def _augmented(self, inputs, dtype, key=None):
-        """The inputs as the model gets them; bytes of augmented images are scaled to [0, 1] first."""
+        """The inputs as the model gets them; what is augmented are images, whose bytes are scaled to [0, 1] first."""
         if self.augment is None:
             return inputs
-        scale = 255 if jnp.issubdtype(inputs.dtype, jnp.integer) else 1
+        scale = 255 if inputs.dtype == jnp.uint8 else 1
         return self.augment(inputs.astype(dtype) / scale, key)
 
     def _node_loss(self, x, inputs, targets, weights, key):
-        losses = self.model.losses(x, inputs, targets, *(() if key is None else (key,)))
-        return weights @ losses + self._regularizer(x)
+        return self._data_loss(x, inputs, targets, weights, key) + self._regularizer(x)
 
-    def _shares(self, dtype):
-        """The weight of each entry of the index table in its node's mean, (n, m_max); 0 for padding."""
+    def _data_loss(self, x, inputs, targets, weights, key):
+        return weights @ self.model.losses(x, inputs, targets, *(() if key is None else (key,)))
+
+    def _summed(self, pieces, f, x):
+        """The sums over each node's pieces of f at its x, (n, ...)."""
+        return pieces.summed(self.over_nodes(f)(x[pieces.owners], *self._gather(None, x.dtype)), self.n)
+
+    def _whole(self, dtype):
+        """The positions of all samples, in rows or pieces, and their weights in the node's mean; 0 for padding."""
+        if self.pieces is not None:
+            return self.pieces.indices, self.pieces.shares(self.counts, dtype)
         held = jnp.arange(self.indices.shape[-1])[None] < self.counts[:, None]
-        return held.astype(dtype) / self.counts[:, None].astype(dtype)
+        return self.indices, held.astype(dtype) / self._divisors()[:, None].astype(dtype)
+
+    def _divisors(self):
+        """How many samples each node has, or 1 where there are none to divide by."""
+        return jnp.maximum(self.counts, 1) if self.vacant else self.counts
 
     def _regularizer(self, x):
         convex = self.l2 / 2 * jnp.sum(x**2)
@@ -249,16 +280,17 @@ class FiniteSum(Problem):
     def check(self) -> None:
         """Every node has data, and the regularizers are not negative. The data were checked when they were made."""
         counts = np.asarray(self.counts)
-        if np.any(counts < 1):
+        if np.any(counts < 1) and not self.vacant:
             raise ValueError(f"node {int(np.argmin(counts))} has no data; give every node at least one sample")
         if self.minibatch is not None and self.minibatch < 1:
             raise ValueError(f"a minibatch has at least one sample; got {self.minibatch}. None means the whole data")
         checks.choice("sampling", self.sampling, sampling.KINDS)
-        if self.minibatch is not None and self.sampling == "subset" and self.minibatch > (least := int(np.min(counts))):
+        least = int(np.min(counts, where=counts > 0, initial=np.iinfo(np.int32).max))
+        if self.minibatch is not None and self.sampling == "subset" and self.minibatch > least:
             raise ValueError(
                 f"a minibatch of {self.minibatch} without replacement needs as many samples, and node "
-                f'{int(np.argmin(counts))} has {least}; take sampling="replacement" or "epochs", or at most {least} '
-                "samples"
+                f'{int(np.argmax(counts == least))} has {least}; take sampling="replacement" or "epochs", or at most '
+                f"{least} samples"
             )
         if self.random and self.minibatch is None:
             raise ValueError(
@@ -307,17 +339,16 @@ def finite_sum(
 
     Raises:
         TypeError: if the model is not one.
-        ValueError: if the partition names samples that the data do not have.
+        ValueError: if the partition is one of other data.
     """
     if not isinstance(model, Model):
         raise TypeError(f"a model inherits from problems.Model; got {model!r}. For a function there is from_loss")
-    reaches(partition, len(data.targets), data.name)
+    check_reach(partition, len(data.targets), data.name)
     return FiniteSum(
         model,
         inputs=jnp.asarray(data.inputs),
         targets=jnp.asarray(data.targets),
-        indices=jnp.asarray(partition.indices),
-        counts=jnp.asarray(partition.counts),
+        **tables(partition),
         l2=l2,
         nonconvex=nonconvex,
         test_inputs=None if data.test_inputs is None else jnp.asarray(data.test_inputs),
@@ -328,51 +359,11 @@ def finite_sum(
     )
 
 
-def reaches(partition: Partition, total: int, name: str) -> None:
-    """Refuse a partition that names samples which the data do not have."""
-    if (last := int(np.max(partition.indices))) >= total:
-        raise ValueError(
-            f"the partition names sample {last}, but {name} has {total} training samples; make the partition from this "
-            "dataset"
-        )
-
-
-def solve(problem: FiniteSum, *, tolerance: float = 1e-10) -> FiniteSum:
-    """The same problem with its minimizer found, so that the distance to it becomes a metric.
-
-    Newton's method in a trust region (SciPy's trust-exact, or trust-ncg above 2000 parameters), in float64 on the host.
-
-    Raises:
-        ValueError: if the gradient at the point found is not below `tolerance`, or the problem is not convex.
-    """
-    if problem.nonconvex is not None and problem.nonconvex != 0:
-        raise ValueError("a problem with the non-convex regularizer has no single minimizer; leave minimizer=None")
-    with jax.enable_x64(True):
-        exact = jax.tree.map(
-            lambda a: (
-                jnp.asarray(np.asarray(a), jnp.float64) if jnp.issubdtype(jnp.result_type(a), jnp.floating) else a
-            ),
-            problem,
-        )
-        value_and_grad = jax.jit(jax.value_and_grad(exact.objective))
-        if problem.d <= 2000:
-            curvature: dict[str, Any] = {"method": "trust-exact", "hess": jax.jit(jax.hessian(exact.objective))}
-        else:
-            hvp = jax.jit(lambda x, v: jax.jvp(jax.grad(exact.objective), (x,), (v,))[1])
-            curvature = {"method": "trust-ncg", "hessp": hvp}
-        start = np.zeros(problem.d)
-        found = scipy.optimize.minimize(
-            lambda x: tuple(np.asarray(v) for v in value_and_grad(x)),
-            start,
-            jac=True,
-            options={"gtol": tolerance / 10, "maxiter": 1000},
-            **curvature,
-        )
-        norm = float(np.linalg.norm(value_and_grad(found.x)[1]))
-    if not norm <= tolerance:
-        raise ValueError(
-            f"no minimizer found: after {found.nit} Newton steps the gradient's norm is {norm:.2g}, above the "
-            f"tolerance {tolerance:.2g}. The minimum may be at infinity (separable data): add l2 > 0"
-        )
-    known = {"minimizer": jnp.asarray(found.x, problem.dtype), "minimum": jnp.asarray(found.fun, problem.dtype)}
-    return dataclasses.replace(problem, **known, solved_l2=problem.l2)
+def tables(partition: Partition) -> dict[str, Any]:
+    """The fields of a `FiniteSum` that say who holds what."""
+    return {
+        "indices": jnp.asarray(partition.indices),
+        "counts": jnp.asarray(partition.counts),
+        "pieces": pieces(partition),
+        "vacant": bool(np.any(partition.counts == 0)),
+    }

@@ -183,6 +183,11 @@ def softmax(
 
 def _flat(data: Dataset, bias: bool) -> Dataset:
     """The dataset with inputs as (N, features) matrices, a column of ones last where there is a bias."""
+    if data.targets.ndim > 1:
+        raise ValueError(
+            f"a linear model has one target a sample, and those of {data.name} have shape {data.targets.shape[1:]}; "
+            "flatten them with .reshape(-1), or take neural or from_loss with a loss of all of them"
+        )
 
     def flat(inputs: np.ndarray) -> np.ndarray:
         inputs = np.asarray(inputs, np.result_type(inputs, np.float32)).reshape(len(inputs), -1)

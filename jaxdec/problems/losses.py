@@ -11,7 +11,8 @@ from jaxtyping import Array, Float, PyTree
 
 from jaxdec._module import module, static
 from jaxdec.data import Dataset, Partition
-from jaxdec.problems.finite_sums import FiniteSum, Sampling, reaches
+from jaxdec.data.partitions import check_reach
+from jaxdec.problems.finite_sums import FiniteSum, Sampling, tables
 from jaxdec.problems.models import Model
 from jaxdec.types import ScalarLike, Vector
 
@@ -95,6 +96,7 @@ def from_loss(
             raise ValueError(f"say who holds what of {data.name}: give a partition, such as data.iid(dataset, n=8)")
         if test is not None:
             raise ValueError(f"{data.name} is a Dataset, which brings its own test samples: leave test=None")
+        check_reach(partition, len(data.targets), data.name)
         inputs, targets, held_out = data.inputs, data.targets, (data.test_inputs, data.test_targets)
     else:
         inputs, targets, held_out = jax.tree.map(jnp.asarray, data), None, (test, None)
@@ -115,8 +117,7 @@ def from_loss(
     problem = FiniteSum(
         model,
         *whole,
-        indices=jnp.asarray(partition.indices),
-        counts=jnp.asarray(partition.counts),
+        **tables(partition),
         l2=l2,
         nonconvex=nonconvex,
         test_inputs=None if held_out[0] is None else jax.tree.map(jnp.asarray, held_out[0]),
@@ -136,11 +137,11 @@ def _split(data: PyTree, partition: Partition | None) -> tuple[PyTree, Partition
         hint = "" if partition else ". Give a partition if they are not split yet"
         raise ValueError(f"the arrays of data are {expected} alike; got leading axes {sorted(axes)}{hint}")
     if partition is not None:
-        reaches(partition, first[0], "data")
+        check_reach(partition, first[0], "data")
         return data, partition
     n, m = first
     flat = jax.tree.map(lambda a: a.reshape(n * m, *a.shape[2:]), data)
-    return flat, Partition(np.arange(n * m, dtype=np.int32).reshape(n, m), np.full(n, m, np.int32))
+    return flat, Partition(np.arange(n * m, dtype=np.int32).reshape(n, m), np.full(n, m, np.int32), n * m)
 
 
 def _one(samples: PyTree, what: str) -> PyTree:

@@ -1,6 +1,7 @@
 """Neural networks: any Flax module, linen or nnx, with any loss of optax."""
 
 import inspect
+import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Literal
@@ -14,6 +15,7 @@ from jaxtyping import Array, PyTree
 from jaxdec import checks
 from jaxdec._module import module, static
 from jaxdec.data import Dataset, Partition
+from jaxdec.data.sources import pixels
 from jaxdec.problems.finite_sums import FiniteSum, finite_sum
 from jaxdec.problems.models import Model
 from jaxdec.types import PRNGKey, ScalarLike, Vector
@@ -39,13 +41,16 @@ class Neural(Model):
     shape: tuple[int, ...] = static()  # of one sample
     shapes: tuple[tuple[int, ...], ...] = static()  # of the parameter tensors
     tree: Any = static()  # how they are nested
+    integers: bool = static(default=False)  # whether it gets integer inputs as such; else bytes are scaled to [0, 1]
     random: bool = static(default=False)  # whether a key makes the losses random: dropout
     convolutional: bool = static(default=False)
     nodes: Literal["map", "vmap"] | None = static(default=None)
 
     def init(self, key, dtype):
         """The network's own initialization."""
-        return ravel_pytree(_initial(self.network, key, self.shape, dtype))[0].astype(dtype)
+        return ravel_pytree(_initial(self.network, key, self.shape, jnp.int32 if self.integers else dtype))[0].astype(
+            dtype
+        )
 
     def parameters(self, x: Vector) -> PyTree:
         """The network's variables from their vector."""
@@ -72,16 +77,21 @@ class Neural(Model):
         def each(inputs, targets):
             outputs = self.outputs(x, inputs)
             losses = self._losses(outputs, targets)
-            if self.classes is None:
+            if self.classes is None or outputs.shape != (*targets.shape, self.classes):
                 return {"loss": losses}
-            return {"loss": losses, "accuracy": (jnp.argmax(outputs, axis=1) == targets).astype(x.dtype)}
+            right = (jnp.argmax(outputs, axis=-1) == targets).astype(x.dtype)
+            right = right if right.ndim == 1 else right.reshape(len(right), -1).mean(axis=1)
+            return {"loss": losses, "accuracy": right}
 
         return jax.tree.map(jnp.mean, _in_blocks(each, inputs, targets))
 
     def outputs(self, x: Vector, inputs: Array, key: PRNGKey | None = None) -> Array:
-        """What the network makes of the inputs, (b, classes) for classes. Bytes, of images, are scaled to [0, 1]."""
-        scale = 255 if jnp.issubdtype(inputs.dtype, jnp.integer) else 1
-        return jnp.asarray(_apply(self.network, self.parameters(x), inputs.astype(x.dtype) / scale, key))
+        """What the network makes of the inputs, (b, classes) for classes."""
+        if jnp.issubdtype(inputs.dtype, jnp.integer) and self.integers:
+            inputs = inputs.astype(jnp.int32)  # of whatever kind, so that all mean the same
+        else:
+            inputs = inputs.astype(x.dtype) / (255 if jnp.issubdtype(inputs.dtype, jnp.integer) else 1)
+        return jnp.asarray(_apply(self.network, self.parameters(x), inputs, key))
 
     def _losses(self, outputs, targets) -> Array:
         if self.loss is not None:
@@ -163,11 +173,13 @@ def neural(
             dropout a linen module has an argument `train` or `deterministic`; dropout is off by default, and so in
             exact gradients and test, and on in the gradients of minibatches. Functions and the fields of
             modules are hashable.
-        data: samples; bytes are scaled to [0, 1].
+        data: samples. Bytes that are images (see `data.Dataset`), or that are augmented, are scaled to [0, 1], unless
+            the network makes integers of them; all other integers reach the network as int32. Targets have any shape
+            of which the loss makes a number for each sample.
         partition: who holds what, see `jaxdec.data`.
         loss: of (outputs, targets), one for each sample, such as `optax.l2_loss` or
-            `optax.softmax_cross_entropy_with_integer_labels`; None is the softmax cross entropy. Outputs (b, 1) are
-            given to it as (b,) where the targets are real numbers.
+            `optax.softmax_cross_entropy_with_integer_labels`; None is the softmax cross entropy of one label a sample.
+            Outputs (b, 1) are given to it as (b,) where the targets are real numbers.
         batch_size: samples in a minibatch; None means that every gradient is exact.
         l2: the weight of ‖x‖²/2, over all parameters: weight decay inside the gradient.
         nonconvex: the weight of Σ x²/(1 + x²); None leaves the term out.
@@ -191,19 +203,25 @@ def neural(
         raise ValueError(
             f"{data.name} has real targets. Use least_squares, or say which loss, such as loss=optax.l2_loss"
         )
+    if data.targets.ndim > 1 and loss is None:
+        raise ValueError(
+            f"a sample of {data.name} has targets of shape {data.targets.shape[1:]}; say which loss, a function of "
+            "outputs and targets that returns a number for each sample"
+        )
     shape = tuple(data.inputs.shape[1:])
     name = type(network).__name__ if _is_linen(network) else getattr(network, "__name__", "the network")
-    inputs = jax.ShapeDtypeStruct((2, *shape), jnp.float32)
+    integers = _integers(network, data, options.get("augment") is not None)
+    inputs = jax.ShapeDtypeStruct((2, *shape), jnp.int32 if integers else jnp.float32)
     fitting = partial(_fitting, name, data.name, shape)
     variables = fitting(
-        lambda: jax.eval_shape(lambda key: _initial(network, key, shape, jnp.float32), jax.random.key(0))
+        lambda: jax.eval_shape(lambda key: _initial(network, key, shape, inputs.dtype), jax.random.key(0))
     )
     _refuse(name, set(variables) - {"params"} if _is_linen(network) else _kinds(network))
     if not jax.tree.leaves(variables):
         raise ValueError(f"{name} has no parameters to optimize")
     traced = jax.make_jaxpr(partial(_apply, network, key=None), return_shape=True)
     jaxpr, outputs = fitting(lambda: traced(variables, inputs))
-    expected = None if data.classes is None else (2, data.classes)
+    expected = None if data.classes is None or data.targets.ndim > 1 else (2, data.classes)
     if not hasattr(outputs, "shape") or outputs.shape[:1] != (2,) or (expected and outputs.shape != expected):
         raise ValueError(
             f"{name} maps 2 inputs of shape {shape} to {getattr(outputs, 'shape', type(outputs))}; expected "
@@ -215,9 +233,9 @@ def neural(
         )
     leaves, tree = jax.tree.flatten(variables)
     random = _switch(network) is not None if _is_linen(network) else bool(_rng_states(network))
-    convolutional = bool({"convolve", "conv_general_dilated"} & set(_primitives(jaxpr.jaxpr)))
+    convolutional = bool({"convolve", "conv_general_dilated"} & {e.primitive.name for e in _equations(jaxpr.jaxpr)})
     shapes = tuple(leaf.shape for leaf in leaves)
-    model: Any = Neural(network, loss, data.classes, shape, shapes, tree, random, convolutional, nodes)
+    model: Any = Neural(network, loss, data.classes, shape, shapes, tree, integers, random, convolutional, nodes)
     targets = jax.ShapeDtypeStruct((2, *data.targets.shape[1:]), jnp.asarray(data.targets[:1]).dtype)
     losses = jax.eval_shape(model._losses, outputs, targets)
     if getattr(losses, "shape", None) != (2,):
@@ -226,6 +244,45 @@ def neural(
             f"{getattr(losses, 'shape', type(losses))}; expected (2,), a number for each sample: sum over other axes"
         )
     return finite_sum(model, data, partition, batch_size=batch_size, l2=l2, nonconvex=nonconvex, **options)
+
+
+def _integers(network: Any, data: Dataset, augmented: bool) -> bool:
+    """Whether the network gets the inputs as the integers that they are.
+
+    Bytes that only look like images do not where the network takes nothing but integers, or makes integers of its
+    inputs, as an embedding does: scaled to [0, 1] they would all be 0.
+    """
+    if data.inputs.dtype.kind == "f" or augmented:
+        return False
+    if not pixels(data):
+        return True
+    return data.images is None and _embeds(network, tuple(data.inputs.shape[1:]))
+
+
+def _embeds(network: Any, shape: tuple[int, ...]) -> bool:
+    """Whether the network refuses inputs that are not integers, or makes integers of them."""
+    from flax.errors import FlaxError
+
+    key = jax.random.key(0)
+
+    def traced(dtype):
+        variables = jax.eval_shape(lambda: _initial(network, key, shape, dtype))
+        inputs = jax.ShapeDtypeStruct((2, *shape), dtype)
+        return jax.make_jaxpr(partial(_apply, network, key=None))(variables, inputs)
+
+    try:
+        made = _equations(traced(jnp.float32).jaxpr)
+    except (TypeError, ValueError, ZeroDivisionError, FlaxError):
+        try:
+            traced(jnp.int32)
+        except (TypeError, ValueError, ZeroDivisionError, FlaxError):
+            return False  # nor those: what is wrong is told where the network is first used
+        return True
+    whole = lambda v: jnp.issubdtype(v.aval.dtype, jnp.integer)
+    casts = [
+        e for e in made if e.primitive.name == "convert_element_type" and e.invars[0].aval.size >= math.prod(shape)
+    ]
+    return any(whole(e.outvars[0]) and not whole(e.invars[0]) for e in casts)
 
 
 def _refuse(name: str, extra: set[str]) -> None:
@@ -245,7 +302,8 @@ def _fitting(name: str, samples: str, shape: tuple[int, ...], f: Callable) -> An
     except (TypeError, ValueError, ZeroDivisionError, FlaxError) as error:
         raise ValueError(
             f"{name} does not take {samples}, whose samples have shape {shape}: {str(error).splitlines()[0]}. Images "
-            "are (height, width, channels); reshape the data, or take a network for samples of that shape"
+            "are (height, width, channels), and tokens are integers; reshape or convert the data, or take a network "
+            "for such samples"
         ) from error
 
 
@@ -270,9 +328,9 @@ def _rng_states(factory) -> list:
     return [v for v in leaves if isinstance(v, nnx.RngState)]
 
 
-def _primitives(jaxpr) -> Iterator[str]:
+def _equations(jaxpr) -> Iterator[Any]:
     for equation in jaxpr.eqns:
-        yield equation.primitive.name
+        yield equation
         for inner in jax.tree.leaves(list(equation.params.values())):
             if hasattr(inner, "eqns") or hasattr(inner, "jaxpr"):
-                yield from _primitives(getattr(inner, "jaxpr", inner))
+                yield from _equations(getattr(inner, "jaxpr", inner))

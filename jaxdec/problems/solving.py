@@ -1,0 +1,54 @@
+"""Minimizers of finite sums."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.optimize
+
+from jaxdec.problems.finite_sums import FiniteSum
+
+__all__ = ["solve"]
+
+
+def solve(problem: FiniteSum, *, tolerance: float = 1e-10) -> FiniteSum:
+    """The same problem with its minimizer found, so that the distance to it becomes a metric.
+
+    Newton's method in a trust region (SciPy's trust-exact, or trust-ncg above 2000 parameters), in float64 on the host.
+
+    Raises:
+        ValueError: if the gradient at the point found is not below `tolerance`, or the problem is not convex.
+    """
+    if problem.nonconvex is not None and problem.nonconvex != 0:
+        raise ValueError("a problem with the non-convex regularizer has no single minimizer; leave minimizer=None")
+    with jax.enable_x64(True):
+        exact = jax.tree.map(
+            lambda a: (
+                jnp.asarray(np.asarray(a), jnp.float64) if jnp.issubdtype(jnp.result_type(a), jnp.floating) else a
+            ),
+            problem,
+        )
+        value_and_grad = jax.jit(jax.value_and_grad(exact.objective))
+        if problem.d <= 2000:
+            curvature: dict[str, Any] = {"method": "trust-exact", "hess": jax.jit(jax.hessian(exact.objective))}
+        else:
+            hvp = jax.jit(lambda x, v: jax.jvp(jax.grad(exact.objective), (x,), (v,))[1])
+            curvature = {"method": "trust-ncg", "hessp": hvp}
+        start = np.zeros(problem.d)
+        found = scipy.optimize.minimize(
+            lambda x: tuple(np.asarray(v) for v in value_and_grad(x)),
+            start,
+            jac=True,
+            options={"gtol": tolerance / 10, "maxiter": 1000},
+            **curvature,
+        )
+        norm = float(np.linalg.norm(value_and_grad(found.x)[1]))
+    if not norm <= tolerance:
+        raise ValueError(
+            f"no minimizer found: after {found.nit} Newton steps the gradient's norm is {norm:.2g}, above the "
+            f"tolerance {tolerance:.2g}. The minimum may be at infinity (separable data): add l2 > 0"
+        )
+    known = {"minimizer": jnp.asarray(found.x, problem.dtype), "minimum": jnp.asarray(found.fun, problem.dtype)}
+    return dataclasses.replace(problem, **known, solved_l2=problem.l2)

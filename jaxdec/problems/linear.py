@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxdec import checks
 from jaxdec._module import module, static
 from jaxdec.data import Dataset, Partition
 from jaxdec.problems.finite_sums import FiniteSum, Sampling, finite_sum
@@ -183,6 +184,7 @@ def softmax(
 
 def _flat(data: Dataset, bias: bool) -> Dataset:
     """The dataset with inputs as (N, features) matrices, a column of ones last where there is a bias."""
+    bias = checks.flag("bias", bias)
 
     def flat(inputs: np.ndarray) -> np.ndarray:
         inputs = np.asarray(inputs, np.result_type(inputs, np.float32)).reshape(len(inputs), -1)

@@ -133,6 +133,16 @@ def cast(tree: _T, dtype: Any) -> _T:
     return jax.tree.map(leaf, tree)
 
 
+def seed_key(seed: int) -> Any:
+    """The key of a seed, whose 64 bits all count, in any precision; those below 2^32 have the key that JAX gives them.
+
+    >>> [jax.random.key_data(seed_key(seed)).tolist() for seed in (5, 2**32 + 5)]
+    [[0, 5], [1, 5]]
+    """
+    with jax.enable_x64(True):
+        return jax.random.key(np.uint64(seed))
+
+
 def shown(obj: Any) -> str:
     """An object in short: arrays by dtype and shape, functions by name, modules without what they are by default."""
     return wl.pformat(obj, width=120, custom=_short)

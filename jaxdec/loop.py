@@ -16,7 +16,7 @@ from jaxtyping import Array, ArrayLike, PyTree
 
 from jaxdec import algorithms as _algorithms
 from jaxdec import checks, returned
-from jaxdec._module import Constant, at_round, cast
+from jaxdec._module import Constant, at_round, cast, seed_key
 from jaxdec.describe import describe, source
 from jaxdec.metrics import DEFAULT, Measures, measure, named
 from jaxdec.results.result import Asked, Result
@@ -31,6 +31,7 @@ __all__ = [
     "Trace",
     "catalogue",
     "check",
+    "fitted",
     "joined",
     "measured",
     "outline",
@@ -167,13 +168,14 @@ def measured(metrics: Measures, problem: Any, state: Any, world: World) -> dict[
     found: dict[str, Array] = {}
     for metric in metrics:
         for name, value in measure((metric,), problem, state, world).items():
+            checks.called(name)
             if name in found:
                 raise ValueError(f"two metrics give a value called {name!r}; name one of them otherwise")
             if not isinstance(value, jax.Array | np.ndarray | np.generic | bool | int | float | complex):
                 raise TypeError(
                     f"the metric {name!r} gives {type(value).__name__}; a metric gives a number, (n,) or a dict of such"
                 )
-            found[name] = jnp.asarray(value)
+            found[name] = checks.kept(f"the metric {name!r}", value)
     return found
 
 
@@ -257,12 +259,16 @@ def run(
     >>> float(result.metrics["distance"][-1]) < 1e-3
     True
     """
+    rounds, every = checks.horizon(rounds, every)
+    seed, strict = checks.seed("seed", seed), checks.flag("strict", strict)
     stretch = checks.checkpoints(checkpoint, checkpoint_every, every)
     given = algorithm, problem, network, x0
     broken = check(algorithm, problem, network, rounds=rounds, every=every, strict=strict)
-    parts = ready(*given)
-    laws, measures, key = tuple(sorted(broken)), named(metrics), jax.random.key(seed)
-    carried, _ = outline(parts, measures)
+    parts = ready(*given, rounds=rounds)
+    laws, measures, key = tuple(sorted(broken)), named(metrics), seed_key(seed)
+    carried, of_record = outline(parts, measures)
+    recorded = sum(a.size * a.dtype.itemsize for a in of_record.values()) + 8 * len(Cost._fields)
+    checks.affordable(f"{rounds // every + 1} records", recorded * (rounds // every + 1), "take a larger every")
     at = np.arange(0, rounds + 1, every)
     seconds = [0.0, 0.0]  # of compiling and of running
 
@@ -312,7 +318,7 @@ def run(
 def prepare(algorithm, problem, network, x0, *, rounds, every, strict=True):
     """Check that the parts fit together, and make them ready to run."""
     check(algorithm, problem, network, rounds=rounds, every=every, strict=strict)
-    return ready(algorithm, problem, network, x0)
+    return ready(algorithm, problem, network, x0, rounds=rounds)
 
 
 def check(algorithm, problem, network, *, rounds, every, strict=True) -> frozenset[str]:
@@ -324,10 +330,30 @@ def check(algorithm, problem, network, *, rounds, every, strict=True) -> frozens
     return checks.algorithm(algorithm, network, problem, among=catalogue(), strict=strict, rounds=rounds)
 
 
-def ready(algorithm, problem, network, x0):
+def ready(algorithm, problem, network, x0, *, rounds=None):
     """Give all numbers the dtype of the iterates."""
     x0, dtype = start(problem, x0)
-    return cast(algorithm, dtype), cast(problem, dtype), cast(network, dtype), x0
+    algorithm = fitted("algorithm", algorithm, dtype, rounds)
+    return algorithm, fitted("problem", problem, dtype), fitted("network", network, dtype), x0
+
+
+def fitted(kind: str, part: Any, dtype: Any, rounds: int | None = None) -> Any:
+    """A part with its numbers in the dtype of the run; refuse one whose numbers are right in another dtype alone.
+
+    Args:
+        kind: "algorithm", "problem" or "network".
+        part: as it was checked.
+        dtype: of the run.
+        rounds: how many there are to be.
+    """
+    checks.fits(kind, part, dtype)
+    made = cast(part, dtype)
+    if kind == "algorithm" and dtype != np.float64:
+        try:
+            checks.settings(made, rounds, dtype)
+        except ValueError as error:
+            raise ValueError(f"{error}, in {np.dtype(dtype).name}, in which this run is computed") from error
+    return made
 
 
 def start(problem: Any, x0: Any) -> tuple[Any, Any]:

@@ -30,7 +30,6 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Key
 
 from jaxdec import checks
@@ -316,6 +315,6 @@ def _check(scaling: Any) -> None:
     checks.choice(f"{name}.rule", scaling.rule, ("max", "add"))
     if hasattr(scaling, "start"):
         checks.choice(f"{name}.start", scaling.start, ("statistic", "identity", "zero"))
-    beta = np.asarray(getattr(scaling, "beta", 0.0))
-    if not np.all((beta >= 0) & (beta <= 1)):
+    beta = getattr(scaling, "beta", 0.0)
+    if not checks.bounded(beta, lambda beta: (beta >= 0) & (beta <= 1)):
         raise ValueError(f"{name}.beta is a weight in [0, 1], that of the past; got {beta}")

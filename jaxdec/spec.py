@@ -56,7 +56,7 @@ from jax.tree_util import Partial
 from jaxdec import algorithms, checks, compressors, data, graphs, metrics, networks, problems, scaling
 from jaxdec._module import step_sizes
 from jaxdec.networks import outages
-from jaxdec.sweeps.axes import log_uniform, uniform
+from jaxdec.sweeps.axes import counted, log_uniform, uniform
 from jaxdec.sweeps.engine import sweep
 
 __all__ = ["HOMES", "MODULES", "SINGULAR", "SPACES", "from_toml", "measures", "public"]
@@ -358,6 +358,7 @@ class _Reader:
             raise self.error(_join(key, kind), f"expected [low, high, count]{rule}; got {bounds!r}")
         seed = {"seed": table["seed"]} if "seed" in table else {}
         try:
+            counted(kind, bounds[2])
             values = SPACES[kind](*bounds, **seed)
         except (TypeError, ValueError) as error:
             raise self.error(_join(key, kind), str(error)) from error

@@ -171,8 +171,8 @@ PUSH = networks.random_digraph(N, 0.2)
 CASES += [
     Case(A.StochasticGradientPush(lr=0.1), lambda *a: directed.push_sum_sgd(*a, lr=0.1)[0], exact=False, network=PUSH),
     Case(
-        A.QuantizedPushSum(lr=0.1, compressor=compressors.TopK(k=2)),
-        lambda *a: directed.qps_sgd(*a, lr=0.1, quantize=keep_two)[0],
+        A.QuantizedPushSum(lr=0.1, compressor=compressors.Identity()),
+        lambda *a: directed.qps_sgd(*a, lr=0.1, quantize=lambda t, i, v: v)[0],
         exact=False,
         network=PUSH,
     ),
@@ -184,6 +184,7 @@ QUANTIZER = compressors.Quantization(levels=8)
 OTHERS = [
     Case(A.AB(lr=0.1), None, exact=True, network=networks.push_pull(graphs.random_digraph(N, 0.3))),
     Case(A.PushSumGossip(), None, exact=False, network=PUSH),
+    Case(A.QuantizedPushSum(lr=0.1, compressor=QUANTIZER), None, exact=False, network=PUSH),
     Case(A.QuantizedPushSumGossip(compressor=QUANTIZER), None, exact=False, network=PUSH),
     Case(A.DirectlyQuantizedPushSum(compressor=QUANTIZER), None, exact=False, network=PUSH),
     Case(A.QuantizedGossip(compressor=QUANTIZER), None, exact=False),

@@ -213,8 +213,8 @@ MISTAKES = {
         r"Mine.step returns nothing; it returns the state and what the round cost",
     ),
     "a cost for each node": (
-        step_of(lambda s: (s, Cost(grads=jnp.ones(6)))),
-        r"grads of shape \(6,\); it is one number, the mean",
+        step_of(lambda s: (s, Cost(bits=jnp.ones(6)))),
+        r"bits of shape \(6,\); it is one number, the mean",
     ),
     "a dict as state": (
         init_of(lambda x0: ({"x": x0}, Cost())),

@@ -53,6 +53,7 @@ class DecentLaM:
 
     def check(self) -> None:
         checks.fraction("DecentLaM.momentum", self.momentum)
+        checks.weight("DecentLaM.weight_decay", self.weight_decay)
 
     def limit(self, eigenvalue: float) -> float:
         """The largest lr a that is stable; `eigenvalue` is λ."""

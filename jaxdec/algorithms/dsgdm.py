@@ -53,6 +53,7 @@ class DSGDm:
 
     def check(self) -> None:
         checks.fraction("DSGDm.momentum", self.momentum)
+        checks.weight("DSGDm.weight_decay", self.weight_decay)
 
     def limit(self, eigenvalue: float) -> float:
         """The largest lr a that is stable; `eigenvalue` is λ."""

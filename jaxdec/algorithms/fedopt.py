@@ -60,7 +60,7 @@ class FedOpt:
     def check(self) -> None:
         checks.integer("FedOpt.local_steps", self.local_steps)
         for name in ("server_optimizer", "client_optimizer"):
-            _check_optimizer(f"FedOpt.{name}", getattr(self, name))
+            checks.optimizer(f"FedOpt.{name}", getattr(self, name))
 
     def init(self, problem, x0, r):
         x = x0.mean(axis=0, keepdims=True)
@@ -83,14 +83,3 @@ class FedOpt:
         x: Any = optax.apply_updates(s.x, updates)
         cost = r.cost(K * clients.batch_size, 1, bits_down=32 * problem.d)
         return State(x, optimizer), cost
-
-
-def _check_optimizer(name: str, optimizer: Any) -> None:
-    if not isinstance(optimizer, Partial):
-        raise TypeError(
-            f"{name} is an optax optimizer that is still to be made, jax.tree_util.Partial(optax.adam, "
-            f"learning_rate=0.01), so that its numbers stay traced; got {optimizer!r}"
-        )
-    made = optimizer()
-    if not isinstance(made, optax.GradientTransformation):
-        raise TypeError(f"{name} makes an optax optimizer, with init and update; it makes {made!r}")

@@ -58,6 +58,7 @@ class MomentumTracking:
 
     def check(self) -> None:
         checks.fraction("MomentumTracking.momentum", self.momentum)
+        checks.weight("MomentumTracking.weight_decay", self.weight_decay)
         checks.choice("MomentumTracking.start", self.start, ("authors", "zero"))
 
     def limit(self, eigenvalue: float) -> float:

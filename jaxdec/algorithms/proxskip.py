@@ -5,8 +5,8 @@ from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
+from jaxdec import checks
 from jaxdec._module import module, step_size
 from jaxdec.types import Cost, Iterates, ScalarLike, StepSize
 
@@ -60,9 +60,10 @@ class ProxSkip:
     consensus_lr: StepSize = step_size(default=1.0)
 
     def check(self) -> None:
-        p = np.asarray(self.probability)
-        if not (np.issubdtype(p.dtype, np.number) and np.all((p > 0) & (p <= 1))):
-            raise ValueError(f"ProxSkip.probability, of communicating in a round, lies in (0, 1]; got {p}")
+        if not checks.bounded(self.probability, lambda p: (p > 0) & (p <= 1)):
+            raise ValueError(
+                f"ProxSkip.probability, of communicating in a round, lies in (0, 1]; got {self.probability}"
+            )
 
     def init(self, problem, x0, r):
         return State(x0, jnp.zeros_like(x0)), Cost()

@@ -54,6 +54,7 @@ class QGDSGDm:
 
     def check(self) -> None:
         checks.fraction("QGDSGDm.momentum", self.momentum)
+        checks.weight("QGDSGDm.weight_decay", self.weight_decay)
         if self.buffer_momentum is not None:
             checks.fraction("QGDSGDm.buffer_momentum", self.buffer_momentum)
 

@@ -37,10 +37,10 @@ class QuantizedPushSumGossip:
     for a fixed W it could be learnt once.
     W: column stochastic. If it changes over time, whoever may ever hear node j must follow all of its messages, and
     unless it is doubly stochastic in every round, U keeps moving and with it the error of Q.
-    Guarantee: Σ u_i = Σ x0_i and Σ y_i = n in every round, for any Q, biased ones too. Let Q be unbiased, of variance
-    omega times the squared norm, and independent over nodes: then E‖X - mean‖² goes to 0 if and only if omega is below
+    Guarantee: Σ u_i = Σ x0_i and Σ y_i = n in every round, for any Q. Let Q be unbiased, of variance omega times the
+    squared norm, and independent over nodes: then E‖X - mean‖² goes to 0 if and only if omega is below
     `theory.critical_variance(W)`, which is less than 1 (derived there, not in the paper). With Q = I it is
-    `PushSumGossip`. Of a biased Q no guarantee is known.
+    `PushSumGossip`. Of a biased Q no guarantee is known, and it is refused.
     Reference: Taheri, Mokhtari, Hassani, Pedarsani (2020), arXiv:2002.09964, the gossip algorithm.
     Ambiguities: the norm by which the quantizer scales. In the l2 norm at d = 1024 it takes 6 bits an entry to be below
     the critical variance of sparse digraphs, in the l-infinity norm 4.
@@ -59,7 +59,7 @@ class QuantizedPushSumGossip:
     compressor: Compressor
 
     def check(self) -> None:
-        compressors.require_compressor(self.compressor, "QuantizedPushSumGossip")
+        compressors.require_unbiased(self.compressor, "QuantizedPushSumGossip")
 
     def init(self, problem, x0, r):
         return State(x0, x0, jnp.zeros_like(x0), jnp.ones_like(x0[:, 0])), Cost()
@@ -89,10 +89,10 @@ class QuantizedPushSum:
     Cost per round: one minibatch gradient per node; the message Q(U - Xhat) and y at 32 bits to each neighbour.
     W: column stochastic. If it changes over time, whoever may ever hear node j must follow all of its messages, and
     unless it is doubly stochastic in every round, U keeps moving and with it the error of Q.
-    Guarantee: Σ y_i = n, and Σ u_i moves by -lr Σ g_i in every round, for any Q, biased ones too. With Q = I it is
+    Guarantee: Σ y_i = n, and Σ u_i moves by -lr Σ g_i in every round, for any Q. With Q = I it is
     `StochasticGradientPush`. For unbiased Q of small enough variance the paper's rate is O(1/√(nT)) for T large, that
-    of exact messages; without gradients the limit is `theory.critical_variance(W)`. A biased Q is run, not refused:
-    what is conserved does not depend on it, but no rate is known.
+    of exact messages; without gradients the limit is `theory.critical_variance(W)`. A biased Q is refused: no rate is
+    known.
     Reference: Taheri, Mokhtari, Hassani, Pedarsani (2020), arXiv:2002.09964, the optimization algorithm.
     Ambiguities: the norm by which the quantizer scales, see `QuantizedPushSumGossip`. The output is the last estimate;
     the convex rate is for its average over time.
@@ -111,7 +111,7 @@ class QuantizedPushSum:
     compressor: Compressor
 
     def check(self) -> None:
-        compressors.require_compressor(self.compressor, "QuantizedPushSum")
+        compressors.require_unbiased(self.compressor, "QuantizedPushSum")
 
     def init(self, problem, x0, r):
         return State(x0, x0, jnp.zeros_like(x0), jnp.ones_like(x0[:, 0])), Cost()

@@ -1,17 +1,33 @@
-"""What an algorithm needs of its network, what holds of it, and which of them fit together."""
+"""What an algorithm needs of its network, what holds of it, which of them fit together, and fields that are wrong."""
 
+import dataclasses
 import difflib
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxdec._module import step_sizes
-from jaxdec.checks.values import positive
+from jaxdec.checks.numbers import flag, positive
 from jaxdec.types import LAWS, STRUCTURAL
 
-__all__ = ["DIRECTED", "HINTS", "Facts", "algorithm", "facts", "fitting", "laws", "limit", "single", "violation"]
+__all__ = [
+    "DIRECTED",
+    "HINTS",
+    "Facts",
+    "algorithm",
+    "facts",
+    "fields",
+    "fitting",
+    "laws",
+    "limit",
+    "settings",
+    "single",
+    "violation",
+]
 
 
 class Facts(NamedTuple):
@@ -67,10 +83,7 @@ def algorithm(
         The laws that do not hold.
     """
     name = type(algorithm).__name__
-    if hasattr(algorithm, "check"):
-        algorithm.check()
-    for field, value in step_sizes(algorithm):
-        positive(f"{name}.{field}", value, rounds)
+    settings(algorithm, rounds)
     needs = facts(algorithm)
     broken = needs.requires - network.provides
     if broken and (strict or broken & STRUCTURAL):
@@ -171,3 +184,56 @@ def limit(algorithm: Any) -> Callable[[float], float]:
             "where that is the least eigenvalue of W"
         )
     return algorithm.limit
+
+
+def settings(algorithm: Any, rounds: int | None = None, dtype: Any = np.float64) -> None:
+    """Refuse an algorithm whose numbers are wrong by themselves.
+
+    Args:
+        algorithm: as it was given, or with its numbers in the dtype of the run.
+        rounds: how many it is to be run for, at the first and last of which schedules are looked at.
+        dtype: of the run.
+    """
+    name = type(algorithm).__name__
+    fields(algorithm)
+    if hasattr(algorithm, "check"):
+        algorithm.check()
+    for field, value in step_sizes(algorithm):
+        positive(f"{name}.{field}", value, rounds, dtype)
+    for where, leaf in jax.tree.leaves_with_path(algorithm):
+        if isinstance(leaf, str | bytes | complex):
+            raise ValueError(f"{name}{jax.tree_util.keystr(where)} is a real number; got {leaf!r}")
+        if isinstance(leaf, float | np.floating | np.ndarray | jax.Array) and np.any(np.isnan(_floats(leaf))):
+            raise ValueError(f"{name}{jax.tree_util.keystr(where)} is a number; got nan")
+
+
+def _floats(leaf: Any) -> np.ndarray:
+    """The entries that may be NaN."""
+    found = np.asarray(leaf)
+    return found if jnp.issubdtype(found.dtype, jnp.floating) else np.zeros(())
+
+
+def fields(part: Any) -> None:
+    """Refuse a switch that is not true or false, and a truth value or an infinity where a number belongs.
+
+    Of a class of one's own switches alone are looked at: what its numbers may be is its own affair.
+    """
+    for owner, field, value in _nested(part):
+        name = f"{type(owner).__name__}.{field.name}"
+        if field.type is bool:
+            if field.metadata.get("static"):
+                flag(name, value)
+        elif type(owner).__module__.startswith("jaxdec.") and not {"static", "step_size"} & field.metadata.keys():
+            if isinstance(value, bool | np.bool_ | complex | str):
+                raise ValueError(f"{name} is a real number; got {value!r}")
+            if isinstance(value, float | np.floating) and not np.isfinite(np.float64(value)):
+                raise ValueError(f"{name} is a finite number; got {value}")
+
+
+def _nested(part: Any) -> Iterator[tuple[Any, Any, Any]]:
+    """The fields of a part and of the parts it is made of, with their owners and values."""
+    for field in dataclasses.fields(part) if dataclasses.is_dataclass(part) else ():
+        value = getattr(part, field.name)
+        yield part, field, value
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            yield from _nested(value)

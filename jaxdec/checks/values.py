@@ -1,40 +1,17 @@
-"""Numbers, names and shapes that a user gives."""
+"""Names and shapes that a user gives."""
 
-import operator
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxdec.checks.numbers import fits, integer, real
 from jaxdec.types import Cost
 
-__all__ = [
-    "NUMBERS",
-    "TAKEN",
-    "checkpoints",
-    "choice",
-    "fraction",
-    "free",
-    "horizon",
-    "integer",
-    "measured",
-    "positive",
-    "start",
-]
-
-
-def horizon(rounds: int, every: int) -> None:
-    """Refuse a number of rounds that is not a positive multiple of the stride."""
-    for name, value in (("rounds", rounds), ("every", every)):
-        if not isinstance(value, int | np.integer) or value < 1:
-            raise ValueError(f"{name} is a positive integer; got {value!r}")
-    if rounds % every:
-        lower = rounds - rounds % every
-        raise ValueError(
-            f"rounds={rounds} is not a multiple of every={every}; take rounds={lower + every}"
-            + (f" or {lower}" if lower else "")
-        )
+__all__ = ["NUMBERS", "TAKEN", "called", "checkpoints", "choice", "free", "measured", "start", "storable"]
 
 
 def checkpoints(path: Any, stretch: int | None, every: int) -> int | None:
@@ -43,7 +20,7 @@ def checkpoints(path: Any, stretch: int | None, every: int) -> int | None:
         return None
     if path is None:
         raise ValueError(f"checkpoint_every={stretch} says when to save, and checkpoint not where; give a directory")
-    integer("checkpoint_every", stretch)
+    stretch = integer("checkpoint_every", stretch)
     if stretch % every:
         raise ValueError(
             f"checkpoint_every={stretch} is not a multiple of every={every}; take {every * (stretch // every + 1)}"
@@ -55,7 +32,11 @@ NUMBERS = ("bool", *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8,
 
 NUMBERS += ("float16", "float32", "float64")  # the dtypes of metrics, in results and on disk
 
-TAKEN = (*("algorithm", "problem", "network", "seed", "round", "node", "config", "done"), *Cost._fields)
+# What else the results, their tables and their statistics have by name.
+TAKEN = ("algorithm", "problem", "network", "seed", "round", "node", "config", "done", "cell", "bound", "quantile")
+TAKEN += ("seconds", "score", "low", "high", "edge", "runs", "diverged", *Cost._fields)
+
+STORED = 200  # bytes of a name, which a file system takes
 
 
 def measured(found: Mapping[str, Any], n: int) -> None:
@@ -71,6 +52,12 @@ def measured(found: Mapping[str, Any], n: int) -> None:
             raise ValueError(f"the metric {name!r} is of dtype {of.dtype}; give real numbers, of {', '.join(NUMBERS)}")
 
 
+def called(name: Any) -> None:
+    """Refuse what cannot be the name of a metric."""
+    if not isinstance(name, str) or not name:
+        raise TypeError(f"a metric is called by a text that is not empty; got {name!r}")
+
+
 def free(names: Iterable[str], taken: Iterable[str] = ()) -> None:
     """Refuse metrics that are called as something else in the results is, which has the names `taken` and others."""
     if clash := sorted(set(names) & {*TAKEN, *taken}):
@@ -80,57 +67,39 @@ def free(names: Iterable[str], taken: Iterable[str] = ()) -> None:
         )
 
 
-def positive(name: str, value: Any, rounds: int | None = None) -> None:
-    """Refuse a step size that is neither positive and finite nor a schedule, which may also be zero."""
-    if callable(value):
-        for t in () if rounds is None else dict.fromkeys((0, rounds - 1)):
-            _scheduled(name, np.asarray(value(jnp.asarray(t))), t)
-        return
-    value = np.asarray(value)
-    if not (np.issubdtype(value.dtype, np.number) and np.all(np.isfinite(value)) and np.all(value > 0)):
-        raise ValueError(f"{name} is a step size, which is positive and finite; got {value}")
-
-
-def _scheduled(name: str, lr: np.ndarray, t: int) -> None:
-    if lr.shape != () or not np.issubdtype(lr.dtype, np.number):
-        raise ValueError(
-            f"{name} is a function of the round that returns a number; at round {t} it returns {lr.dtype}{[*lr.shape]}"
-        )
-    if not (np.isfinite(lr) and lr >= 0):
-        raise ValueError(f"{name} is a schedule of step sizes, finite and not negative; at round {t} it is {lr}")
+def storable(names: Iterable[str]) -> None:
+    """Refuse metrics that cannot be the names of files."""
+    for name in names:
+        plain = name.isprintable() and not re.search(r"[/\\\\]", name) and not name.startswith((".", "__"))
+        if not plain or name == "zarr.json" or len(name.encode()) > STORED:
+            raise ValueError(
+                f"a metric that is stored is named as a file can be; got {name!r}. Take a printable text of at most "
+                f"{STORED} bytes, without / and \\, which does not begin with . or __"
+            )
 
 
 def start(x0: Any, problem: Any):
     """x0 as an (n, d) array of a floating-point type."""
-    x0 = jnp.asarray(x0)
-    if not jnp.issubdtype(x0.dtype, jnp.floating):
-        x0 = x0.astype(float)
+    numbers = real(x0)
+    if numbers is None:
+        raise ValueError(f"x0 is an array of real numbers, (d,) or (n, d); got {_told(x0)}")
     n, d = problem.n, problem.d
-    if x0.shape not in ((d,), (n, d)):
-        raise ValueError(f"x0 has shape {x0.shape}; expected (d,) = ({d},) for all nodes or (n, d) = ({n}, {d})")
-    if not np.all(np.isfinite(x0)):
-        raise ValueError(f"x0 has {int(np.sum(~np.isfinite(np.asarray(x0))))} entries that are NaN or infinite")
-    return jnp.broadcast_to(x0, (n, d))
+    if numbers.shape not in ((d,), (n, d)):
+        raise ValueError(f"x0 has shape {numbers.shape}; expected (d,) = ({d},) for all nodes or (n, d) = ({n}, {d})")
+    if wrong := int(np.sum(~np.isfinite(numbers))):
+        raise ValueError(f"x0 has {wrong} entries that are NaN or infinite")
+    given = x0 if isinstance(x0, jax.Array) else np.asarray(x0)
+    given = given if jnp.issubdtype(given.dtype, jnp.floating) else numbers
+    fits("x0", given, jnp.result_type(given))
+    return jnp.broadcast_to(jnp.asarray(given), (n, d))
 
 
-def integer(name: str, value: Any, least: int = 1) -> None:
-    """Refuse a static count that is not an integer of at least `least`."""
-    try:
-        fits = operator.index(value) >= least
-    except TypeError:
-        fits = False
-    if not fits:
-        raise ValueError(f"{name} is an integer of at least {least}; got {value!r}")
+def _told(value: Any) -> str:
+    dtype = value.dtype if isinstance(value, np.ndarray | jax.Array) else None
+    return repr(value) if dtype is None else f"one of {dtype}"
 
 
 def choice(name: str, value: Any, options: tuple[str, ...]) -> None:
     """Refuse a name that is not among the options."""
     if value not in options:
         raise ValueError(f"{name} is one of {', '.join(map(repr, options))}; got {value!r}")
-
-
-def fraction(name: str, value: Any) -> None:
-    """Refuse what is not in [0, 1), such as a momentum of 1."""
-    value = np.asarray(value)
-    if not (np.issubdtype(value.dtype, np.number) and np.all((value >= 0) & (value < 1))):
-        raise ValueError(f"{name} lies in [0, 1); got {value}")

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from jaxdec._module import shown
-from jaxdec.checks.lawful import facts, laws
+from jaxdec.checks.lawful import facts, fields, laws
 from jaxdec.checks.values import choice
 from jaxdec.types import LAWS
 
@@ -177,6 +177,7 @@ def sizes(kind: str, value: Any) -> None:
 def parts(problem: Any, network: Any) -> None:
     """Refuse a problem or a network that is wrong in itself, and two that differ in size."""
     for one in (problem, network):
+        fields(one)
         if hasattr(one, "check"):
             one.check()
     if network.n != problem.n:

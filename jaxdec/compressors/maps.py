@@ -116,8 +116,7 @@ class Quantization:
     per_block: bool = static(default=False)
 
     def check(self) -> None:
-        levels = np.asarray(self.levels)
-        if not (np.issubdtype(levels.dtype, np.number) and np.all((levels >= 1) & (levels % 1 == 0))):
+        if not checks.bounded(self.levels, lambda s: np.isfinite(s) & (s >= 1) & (np.floor(s) == s)):
             hint = "For B bits an entry take levels_for_bits(B), for no compression Identity()"
             raise ValueError(f"Quantization.levels is an integer of at least 1; got {self.levels}. {hint}")
         checks.choice("Quantization.norm", self.norm, ("l2", "linf"))
@@ -183,8 +182,7 @@ class RandP:
     p: ScalarLike
 
     def check(self) -> None:
-        p = np.asarray(self.p)
-        if not (np.issubdtype(p.dtype, np.number) and np.all((p > 0) & (p <= 1))):
+        if not checks.bounded(self.p, lambda p: (p > 0) & (p <= 1)):
             raise ValueError(f"RandP.p is a probability in (0, 1]; got {self.p}")
 
     def __call__(self, key: PRNGKey, x: Iterates, blocks: Blocks | None = None) -> Message:

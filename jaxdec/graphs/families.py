@@ -14,6 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse import csgraph
 
+from jaxdec import checks
 from jaxdec.graphs._matrix import as_matrix
 
 if TYPE_CHECKING:
@@ -243,7 +244,7 @@ def erdos_renyi(n: int, probability: float, seed: int = 0) -> Graph:
         ValueError: if no draw is connected, which is likely when probability is below log(n) / n.
     """
     n, probability = _integer("n", n, least=1), _fraction("probability", probability)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(checks.seed("seed", seed))
     name = f"erdos_renyi({n}, {probability}, seed={seed})"
 
     def draw() -> Graph:
@@ -267,7 +268,7 @@ def random_regular(n: int, degree: int, seed: int = 0) -> Graph:
     n, degree = _integer("n", n, least=1), _integer("degree", degree, least=0)
     if degree >= n or n * degree % 2:
         raise ValueError(f"no graph has {n} nodes of degree {degree}: degree must be below n and n * degree even")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(checks.seed("seed", seed))
     name = f"random_regular({n}, {degree}, seed={seed})"
     few = min(degree, n - 1 - degree)  # the complement of a regular graph is one, and the sparser is easier to draw
 
@@ -295,7 +296,7 @@ def small_world(n: int, neighbours: int = 4, rewiring: float = 0.1, seed: int = 
     name = f"small_world({n}, {neighbours}, {rewiring}, seed={seed})"
     if n <= neighbours + 1:
         return Graph(n, complete(n).senders, complete(n).receivers, name)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(checks.seed("seed", seed))
     nodes = np.tile(np.arange(n), neighbours // 2)
     lattice = np.stack([nodes, (nodes + np.repeat(np.arange(neighbours // 2) + 1, n)) % n], axis=1)
 
@@ -317,7 +318,7 @@ def random_digraph(n: int, probability: float, seed: int = 0) -> Graph:
     The cycle makes the graph strongly connected at any probability.
     """
     n, probability = _integer("n", n, least=1), _fraction("probability", probability)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(checks.seed("seed", seed))
     cycle = rng.permutation(n) if n > 1 else np.empty(0, int)
     receivers, others = np.divmod(_successes(n * (n - 1), probability, rng), max(n - 1, 1))
     senders = others + (others >= receivers)  # the k-th of the others skips the receiver itself
@@ -408,15 +409,19 @@ def _connected(draw: Callable[[], Graph], advice: str) -> Graph:
 
 def _integer(name: str, value: Any, least: int) -> int:
     try:
-        value = index(value)
+        found = -1 if isinstance(value, bool) else index(value)
     except TypeError:
         raise ValueError(f"{name} is {value!r}; expected an integer, at least {least}") from None
-    if value < least:
+    if found < least:
         raise ValueError(f"{name} is {value}; expected at least {least}")
-    return value
+    checks.affordable(f"a graph where {name} is {found}", BYTES * found, "take fewer")
+    return checks.integer(name, found, least)
+
+
+BYTES = 32  # that a graph takes for each node, at the least: two arcs
 
 
 def _fraction(name: str, value: float) -> float:
-    if not 0 <= value <= 1:
+    if not checks.bounded(value, lambda p: (p >= 0) & (p <= 1)):
         raise ValueError(f"{name} is {value}; expected a number from 0 to 1")
     return float(value)

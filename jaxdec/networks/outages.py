@@ -107,9 +107,9 @@ class GilbertElliott(Outages):
 
     def check(self) -> None:
         checks.fraction("the probability of failing", self.probability)
-        p, burst = np.asarray(self.probability), np.asarray(self.burst)
+        p, burst = np.asarray(self.probability), self.burst
         least = np.maximum(1, p / (1 - p))
-        if not (np.issubdtype(burst.dtype, np.number) and np.all(np.isfinite(burst) & (burst >= least * (1 - 1e-6)))):
+        if not checks.bounded(burst, lambda burst: np.isfinite(burst) & (burst >= least * (1 - 1e-6))):
             raise ValueError(
                 f"burst is how many rounds an outage lasts on average, here at least {np.max(least):.4g}: at least 1 "
                 f"and p / (1 - p), else what is down with probability p={p} cannot come up often enough; got {burst}"

@@ -10,7 +10,6 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxdec import checks
@@ -72,8 +71,7 @@ class Server:
         if self.participation is not None:
             if self.cohort is not None:
                 raise ValueError("who takes part is random or a cohort of fixed size: give participation or cohort")
-            p = np.asarray(self.participation)
-            if not (np.issubdtype(p.dtype, np.number) and np.all((p > 0) & (p <= 1))):
+            if not checks.bounded(self.participation, lambda p: (p > 0) & (p <= 1)):
                 raise ValueError(
                     f"participation is the probability that a client takes part, in (0, 1]; got {self.participation}. "
                     "For a fixed number of clients pass cohort"
@@ -106,7 +104,7 @@ def server(
     >>> sorted(server(8, participation=0.5).provides), sorted(server(8).provides)
     (['server'], ['fixed', 'reliable', 'server'])
     """
-    everybody = isinstance(participation, int | float) and participation == 1
+    everybody = isinstance(participation, int | float) and participation == 1 and participation is not True
     checks.choice("broadcast", broadcast, ("each", "once"))
     network = Server(n, None if everybody else participation, cohort, broadcast == "once")
     network.check()

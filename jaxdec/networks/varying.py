@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Array, Int
 
-from jaxdec import graphs
+from jaxdec import checks, graphs
 from jaxdec._module import module, static
 from jaxdec.networks import operators
 from jaxdec.networks import weights as _weights
@@ -158,7 +158,7 @@ def random_erdos_renyi(n: int, probability: float, *, pool: int = POOL, seed: in
     pairs = _nodes(n) * (n - 1) // 2
     if not 0 < probability <= 1:
         raise ValueError(f"probability is {probability}; expected a number above 0 and at most 1")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(checks.seed("seed", seed))
     row, column = np.tril_indices(n, -1)
 
     def draw() -> sp.csr_array:
@@ -171,20 +171,20 @@ def random_erdos_renyi(n: int, probability: float, *, pool: int = POOL, seed: in
 
 
 def _nodes(n: int) -> int:
-    if not isinstance(n, int | np.integer) or n < 1:
-        raise ValueError(f"n is an integer of at least 1; got {n!r}")
-    return int(n)
+    return checks.integer("n", n)
 
 
 def _members(pool: int) -> int:
-    if not isinstance(pool, int | np.integer) or pool < 1:
+    if isinstance(pool, bool) or not isinstance(pool, int | np.integer) or pool < 1:
         raise ValueError(f"pool is a number of graphs, at least 1; got {pool!r}")
-    return int(pool)
+    return checks.integer("pool", pool)
 
 
 def _shuffled(n: int, pool: int, seed: int) -> np.ndarray:
     """Random orders of the nodes, (pool, n)."""
-    return np.random.default_rng(seed).permuted(np.tile(np.arange(_nodes(n)), (_members(pool), 1)), axis=1)
+    return np.random.default_rng(checks.seed("seed", seed)).permuted(
+        np.tile(np.arange(_nodes(n)), (_members(pool), 1)), axis=1
+    )
 
 
 def _one_peer(peer: np.ndarray, order: Literal["periodic", "random"]) -> Varying:

@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import ArrayLike
 from scipy.sparse import linalg
 
-from jaxdec._module import cast
+from jaxdec import checks
+from jaxdec._module import cast, seed_key
 
 __all__ = ["Constants", "constants"]
 
@@ -69,7 +70,7 @@ def constants(problem: Any, x: ArrayLike | None = None, *, draws: int = 1000, se
             )
         x = jnp.broadcast_to(jnp.asarray(x, jnp.float64), (problem.n, problem.d))
         L, mu = problem.curvature() or (_largest_curvature(problem, x), _least_curvature(problem, x))
-        zeta, sigma = _deviations(problem, x, jax.random.key(seed), draws)
+        zeta, sigma = _deviations(problem, x, seed_key(checks.seed("seed", seed)), draws)
         return Constants(float(L), float(mu), float(zeta), float(sigma))
 
 

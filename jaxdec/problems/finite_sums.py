@@ -282,8 +282,8 @@ class FiniteSum(Problem):
         counts = np.asarray(self.counts)
         if np.any(counts < 1) and not self.vacant:
             raise ValueError(f"node {int(np.argmin(counts))} has no data; give every node at least one sample")
-        if self.minibatch is not None and self.minibatch < 1:
-            raise ValueError(f"a minibatch has at least one sample; got {self.minibatch}. None means the whole data")
+        if self.minibatch is not None:
+            checks.integer("batch_size, of a minibatch, where None means the whole data,", self.minibatch)
         checks.choice("sampling", self.sampling, sampling.KINDS)
         least = int(np.min(counts, where=counts > 0, initial=np.iinfo(np.int32).max))
         if self.minibatch is not None and self.sampling == "subset" and self.minibatch > least:
@@ -301,8 +301,8 @@ class FiniteSum(Problem):
             checks.own(self.augment, self.inputs.shape[1:])
         for name in ("l2", "nonconvex"):
             weight = getattr(self, name)
-            if weight is not None and np.any(np.asarray(weight) < 0):
-                raise ValueError(f"{name} is the weight of a regularizer and cannot be negative; got {weight}")
+            if weight is not None:
+                checks.weight(name, weight, "the weight of a regularizer")
         if self.solved_l2 is not None and np.any(np.asarray(self.l2) != np.asarray(self.solved_l2)):
             raise ValueError(
                 f"this problem was solved for l2={self.solved_l2}, and l2={self.l2} has another minimizer: set "
@@ -344,6 +344,9 @@ def finite_sum(
     if not isinstance(model, Model):
         raise TypeError(f"a model inherits from problems.Model; got {model!r}. For a function there is from_loss")
     check_reach(partition, len(data.targets), data.name)
+    held = {"inputs": data.inputs, "targets": data.targets}
+    held |= {"test_inputs": data.test_inputs, "test_targets": data.test_targets}
+    checks.fits(data.name, held, jnp.result_type(float))
     return FiniteSum(
         model,
         inputs=jnp.asarray(data.inputs),

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxdec import checks
 from jaxdec._module import module, static
 from jaxdec.data import Dataset, Partition
 from jaxdec.problems.finite_sums import FiniteSum, Sampling, finite_sum
@@ -188,6 +189,7 @@ def _flat(data: Dataset, bias: bool) -> Dataset:
             f"a linear model has one target a sample, and those of {data.name} have shape {data.targets.shape[1:]}; "
             "flatten them with .reshape(-1), or take neural or from_loss with a loss of all of them"
         )
+    bias = checks.flag("bias", bias)
 
     def flat(inputs: np.ndarray) -> np.ndarray:
         inputs = np.asarray(inputs, np.result_type(inputs, np.float32)).reshape(len(inputs), -1)

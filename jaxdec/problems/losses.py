@@ -9,6 +9,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
+from jaxdec import checks
 from jaxdec._module import module, static
 from jaxdec.data import Dataset, Partition
 from jaxdec.data.partitions import check_reach
@@ -99,8 +100,10 @@ def from_loss(
         check_reach(partition, len(data.targets), data.name)
         inputs, targets, held_out = data.inputs, data.targets, (data.test_inputs, data.test_targets)
     else:
+        checks.fits("data", data, jnp.result_type(float))
         inputs, targets, held_out = jax.tree.map(jnp.asarray, data), None, (test, None)
         inputs, partition = _split(inputs, partition)
+    checks.fits("data", (inputs, targets, held_out), jnp.result_type(float))
     sample = _one((inputs, targets), "data")
     if jax.tree.leaves(held_out) and _one(held_out, "test") != sample:
         raise ValueError(

@@ -1,6 +1,5 @@
 """Neural networks: any Flax module, linen or nnx, with any loss of optax."""
 
-import inspect
 import math
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -16,6 +15,7 @@ from jaxdec import checks
 from jaxdec._module import module, static
 from jaxdec.data import Dataset, Partition
 from jaxdec.data.sources import pixels
+from jaxdec.nn import dropout
 from jaxdec.problems.finite_sums import FiniteSum, finite_sum
 from jaxdec.problems.models import Model
 from jaxdec.types import PRNGKey, ScalarLike, Vector
@@ -48,9 +48,8 @@ class Neural(Model):
 
     def init(self, key, dtype):
         """The network's own initialization."""
-        return ravel_pytree(_initial(self.network, key, self.shape, jnp.int32 if self.integers else dtype))[0].astype(
-            dtype
-        )
+        inputs = jnp.zeros((1, *self.shape), jnp.int32 if self.integers else dtype)
+        return ravel_pytree(dropout.init(self.network, key, inputs))[0].astype(dtype)
 
     def parameters(self, x: Vector) -> PyTree:
         """The network's variables from their vector."""
@@ -91,7 +90,7 @@ class Neural(Model):
             inputs = inputs.astype(jnp.int32)  # of whatever kind, so that all mean the same
         else:
             inputs = inputs.astype(x.dtype) / (255 if jnp.issubdtype(inputs.dtype, jnp.integer) else 1)
-        return jnp.asarray(_apply(self.network, self.parameters(x), inputs, key))
+        return jnp.asarray(dropout.apply(self.network, self.parameters(x), inputs, key))
 
     def _losses(self, outputs, targets) -> Array:
         if self.loss is not None:
@@ -115,43 +114,6 @@ def _in_blocks(f: Callable, *arrays: Array) -> PyTree:
     return jax.tree.map(lambda a, b: jnp.concatenate([a, b]), results, f(*(a[whole * BLOCK :] for a in arrays)))
 
 
-def _is_linen(network: Any) -> bool:
-    from flax import linen
-
-    return isinstance(network, linen.Module)
-
-
-def _initial(network, key, shape, dtype) -> PyTree:
-    if _is_linen(network):
-        return network.init(key, jnp.zeros((1, *shape), dtype))
-    from flax import nnx
-
-    return nnx.to_pure_dict(nnx.state(network(nnx.Rngs(key)), nnx.Param))
-
-
-def _apply(network, parameters, inputs, key):
-    if _is_linen(network):
-        if key is None:
-            return network.apply(parameters, inputs)
-        name = _switch(network)
-        return network.apply(parameters, inputs, **{name or "": name == "train"}, rngs={"dropout": key})
-    from flax import nnx
-
-    # The values that it is made with are replaced at once, and so never computed.
-    made = network(nnx.Rngs(jax.random.key(0) if key is None else key))
-    made.eval() if key is None else made.train()
-    state = nnx.state(made, nnx.Param)
-    nnx.replace_by_pure_dict(state, parameters)
-    nnx.update(made, state)
-    return made(inputs)
-
-
-def _switch(network) -> str | None:
-    """The argument of a linen module that turns dropout on or off."""
-    names = inspect.signature(type(network).__call__).parameters
-    return next((name for name in ("train", "deterministic") if name in names), None)
-
-
 def neural(
     network: Any,
     data: Dataset,
@@ -169,10 +131,10 @@ def neural(
     Args:
         network: a Flax linen module, or a function of `nnx.Rngs` that makes an nnx module, such as its class. It is
             called with inputs of shape (b, ...) and returns (b, classes) scores, or for real targets what the loss
-            takes. It has parameters and nothing else: no batch statistics, which nodes would have to agree on. With
-            dropout a linen module has an argument `train` or `deterministic`; dropout is off by default, and so in
-            exact gradients and test, and on in the gradients of minibatches. Functions and the fields of
-            modules are hashable.
+            takes. It has parameters and nothing else: no batch statistics, which nodes would have to agree on. Dropout
+            is on in the gradients of minibatches and off in exact gradients and test; a linen module says which by an
+            argument `train`, `training`, `is_training` or `deterministic`. Functions and the fields of modules are
+            hashable.
         data: samples. Bytes that are images (see `data.Dataset`), or that are augmented, are scaled to [0, 1], unless
             the network makes integers of them; all other integers reach the network as int32. Targets have any shape
             of which the loss makes a number for each sample.
@@ -187,7 +149,9 @@ def neural(
         options: of `finite_sum`, such as sampling and augment.
 
     Raises:
-        ValueError: if the data do not fit the network, its outputs do not fit the data or the loss, or it has state.
+        TypeError: if the network is a class of linen modules, or an nnx module that is made.
+        ValueError: if the data do not fit the network, its outputs do not fit the data or the loss, it has state, or
+            dropout that is not switched so.
 
     >>> from flax import linen
     >>> from jaxdec import data
@@ -208,18 +172,20 @@ def neural(
             f"a sample of {data.name} has targets of shape {data.targets.shape[1:]}; say which loss, a function of "
             "outputs and targets that returns a number for each sample"
         )
+    dropout.made(network)
     shape = tuple(data.inputs.shape[1:])
-    name = type(network).__name__ if _is_linen(network) else getattr(network, "__name__", "the network")
+    name = type(network).__name__ if dropout.is_linen(network) else getattr(network, "__name__", "the network")
+    fitting = partial(_fitting, name, data.name, shape)
+    fitting(lambda: dropout.called(network))
     integers = _integers(network, data, options.get("augment") is not None)
     inputs = jax.ShapeDtypeStruct((2, *shape), jnp.int32 if integers else jnp.float32)
-    fitting = partial(_fitting, name, data.name, shape)
-    variables = fitting(
-        lambda: jax.eval_shape(lambda key: _initial(network, key, shape, inputs.dtype), jax.random.key(0))
-    )
-    _refuse(name, set(variables) - {"params"} if _is_linen(network) else _kinds(network))
+    with dropout.watched([]):
+        variables = fitting(lambda: jax.eval_shape(partial(dropout.init, network), jax.random.key(0), inputs))
+    _refuse(name, set(variables) - {"params"} if dropout.is_linen(network) else _kinds(network))
     if not jax.tree.leaves(variables):
         raise ValueError(f"{name} has no parameters to optimize")
-    traced = jax.make_jaxpr(partial(_apply, network, key=None), return_shape=True)
+    random = fitting(lambda: dropout.random(network, variables, inputs))
+    traced = jax.make_jaxpr(partial(dropout.apply, network, key=None), return_shape=True)
     jaxpr, outputs = fitting(lambda: traced(variables, inputs))
     expected = None if data.classes is None or data.targets.ndim > 1 else (2, data.classes)
     if not hasattr(outputs, "shape") or outputs.shape[:1] != (2,) or (expected and outputs.shape != expected):
@@ -232,7 +198,6 @@ def neural(
             )
         )
     leaves, tree = jax.tree.flatten(variables)
-    random = _switch(network) is not None if _is_linen(network) else bool(_rng_states(network))
     convolutional = bool({"convolve", "conv_general_dilated"} & {e.primitive.name for e in _equations(jaxpr.jaxpr)})
     shapes = tuple(leaf.shape for leaf in leaves)
     model: Any = Neural(network, loss, data.classes, shape, shapes, tree, integers, random, convolutional, nodes)
@@ -266,9 +231,9 @@ def _embeds(network: Any, shape: tuple[int, ...]) -> bool:
     key = jax.random.key(0)
 
     def traced(dtype):
-        variables = jax.eval_shape(lambda: _initial(network, key, shape, dtype))
         inputs = jax.ShapeDtypeStruct((2, *shape), dtype)
-        return jax.make_jaxpr(partial(_apply, network, key=None))(variables, inputs)
+        variables = jax.eval_shape(partial(dropout.init, network), key, inputs)
+        return jax.make_jaxpr(partial(dropout.apply, network, key=None))(variables, inputs)
 
     try:
         made = _equations(traced(jnp.float32).jaxpr)
@@ -299,6 +264,8 @@ def _fitting(name: str, samples: str, shape: tuple[int, ...], f: Callable) -> An
 
     try:
         return f()
+    except dropout.DropoutError:
+        raise
     except (TypeError, ValueError, ZeroDivisionError, FlaxError) as error:
         raise ValueError(
             f"{name} does not take {samples}, whose samples have shape {shape}: {str(error).splitlines()[0]}. Images "
@@ -319,13 +286,6 @@ def _kinds(factory) -> set[str]:
 
     leaves = jax.tree.leaves(_variables(factory), is_leaf=lambda v: isinstance(v, nnx.Variable))
     return {type(v).__name__ for v in leaves if not isinstance(v, nnx.Param | nnx.RngState)}
-
-
-def _rng_states(factory) -> list:
-    from flax import nnx
-
-    leaves = jax.tree.leaves(_variables(factory), is_leaf=lambda v: isinstance(v, nnx.Variable))
-    return [v for v in leaves if isinstance(v, nnx.RngState)]
 
 
 def _equations(jaxpr) -> Iterator[Any]:

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from jaxdec import checks
 from jaxdec._module import module
 from jaxdec.problems import proximal, sampling
 from jaxdec.problems.base import Problem
@@ -131,8 +132,8 @@ class Quadratic(Problem):
                 raise ValueError(f"{name} of the Quadratic has NaN or infinite entries, first at node {node}")
         if A.ndim == 3 and (gap := np.abs(A - A.transpose(0, 2, 1)).max()) > 1e-5 * np.abs(A).max():
             raise ValueError(f"each A_i must be symmetric; here max|A - A'| = {gap:.2g}. Use (A + A') / 2")
-        if self.noise is not None and not np.all(np.asarray(self.noise) >= 0):
-            raise ValueError(f"noise is a standard deviation and cannot be negative; got {self.noise}")
+        if self.noise is not None:
+            checks.weight("noise", self.noise, "a standard deviation")
 
 
 def quadratic(
@@ -147,6 +148,12 @@ def quadratic(
     >>> problem.n, problem.d
     (8, 5)
     """
-    rng = np.random.default_rng(seed)
+    n, d = checks.integer("n", n), checks.integer("d", d)
+    checks.affordable(f"a quadratic of n={n} nodes in d={d} dimensions", 16 * n * d, "take fewer")
+    for name, value in (("mu", mu), ("L", L)):
+        checks.finite(name, value)
+    checks.weight("zeta", zeta, "a distance")
+    checks.weight("noise", noise, "a standard deviation")
+    rng = np.random.default_rng(checks.seed("seed", seed))
     A = rng.uniform(mu, L, (n, d))
     return Quadratic(jnp.asarray(A), jnp.asarray(A * rng.standard_normal((n, d)) * zeta / np.sqrt(d)), noise or None)

@@ -108,7 +108,9 @@ def bootstrap(
         raise ValueError(f"confidence lies strictly between 0 and 1; got {confidence}")
     if values.sizes.get(dim, 0) < 2:
         raise ValueError(f"a bootstrap resamples at least two of {dim!r}; got {values.sizes.get(dim, 0)}")
-    picks = np.random.default_rng(seed).integers(values.sizes[dim], size=(resamples, values.sizes[dim]))
+    picks = np.random.default_rng(checks.seed("seed", seed)).integers(
+        values.sizes[dim], size=(resamples, values.sizes[dim])
+    )
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
 
     def interval(v: np.ndarray) -> np.ndarray:

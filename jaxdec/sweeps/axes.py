@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jaxdec import checks
 from jaxdec.describe import get, scalar
 
-__all__ = ["KINDS", "Axis", "Objects", "Target", "axes", "log_uniform", "objects", "resolve", "uniform"]
+__all__ = ["KINDS", "Axis", "Objects", "Target", "axes", "counted", "log_uniform", "objects", "resolve", "uniform"]
 
 KINDS = ("algorithm", "problem", "network")
 
@@ -153,6 +154,7 @@ def _configurations(over: Sequence[Any], known: Objects) -> Axis:
 def _values(what: str, values: Any) -> list[Any]:
     if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray | jax.Array) or len(values) == 0:
         raise ValueError(f"{what} is a list of values to sweep; got {values!r}")
+    checks.affordable(f"{what}, of {len(values)} values,", checks.CELL * len(values), "sweep over fewer")
     return [_plain(v) for v in values]
 
 
@@ -226,12 +228,20 @@ def log_uniform(low: float, high: float, count: int, seed: int = 0) -> list[floa
     >>> log_uniform(1e-3, 1.0, 3)
     [0.08144, 0.00644, 0.00132]
     """
-    if not low > 0:
-        raise ValueError(f"log_uniform draws from positive numbers; got low={low}")
+    if not checks.bounded(low, lambda low: low > 0) or not checks.bounded(high, lambda high: high > 0):
+        raise ValueError(f"log_uniform draws from positive numbers; got {low}, {high}")
     return [float(np.exp(v)) for v in _draws(np.log(low), np.log(high), count, seed, np.exp)]
 
 
 def _draws(low: float, high: float, count: int, seed: int, shown: Any) -> list[float]:
-    if not (np.isfinite([low, high]).all() and low < high and count >= 1):
+    if not (checks.bounded([low, high], np.isfinite) and low < high):
         raise ValueError(f"a draw takes low < high and a count of at least 1; got {shown(low)}, {shown(high)}, {count}")
-    return np.random.default_rng(seed).uniform(low, high, count).tolist()
+    count = counted("a draw", count)
+    return np.random.default_rng(checks.seed("seed", seed)).uniform(low, high, count).tolist()
+
+
+def counted(what: str, count: Any) -> int:
+    """How many values there are to be of one swept name; refuse what is no count, or more than memory takes."""
+    found = checks.integer(f"the count of {what}", count)
+    checks.affordable(f"a sweep over the {found} values of {what}", checks.CELL * found, "take fewer")
+    return found

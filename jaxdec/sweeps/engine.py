@@ -1,11 +1,10 @@
 """`sweep`: many experiments as few programs, and one labelled array back."""
 
+import math
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import xarray as xr
 from jaxtyping import ArrayLike
 
@@ -113,23 +112,30 @@ def sweep(
     >>> results.loss.sizes
     Frozen({'algorithm': 2, 'lr': 2, 'seed': 3, 'round': 11})
     """
+    rounds, every = checks.horizon(rounds, every)
+    seeds, strict = checks.seeds(seeds), checks.flag("strict", strict)
+    paired, states = checks.flag("paired", paired), checks.flag("states", states)
+    if progress is not None:
+        progress = checks.flag("progress", progress)
     given = algorithms, problems, networks
     known = axes.objects(*given)
     for kind, of_kind in known.items():
         for value in of_kind.values():
             checks.part(kind, value)
     dimensions = axes.axes(*given, over)
-    seeds = _seeds(seeds)
-    checks.horizon(rounds, every)
+    cells, records = math.prod(axis.size for axis in dimensions), rounds // every + 1
+    checks.affordable(f"a sweep of {cells} configurations", checks.CELL * cells, "sweep over fewer values")
+    _affordable(cells, len(seeds), records, 8)
     if chunk is not None:
-        checks.integer("chunk", chunk)
+        chunk = checks.integer("chunk", chunk)
     mesh = _devices.mesh(devices)
     limit = None if memory is None else _devices.per_device(_devices.parse_bytes(memory), mesh)
     measured = named(metrics)
-    cells = plan.cells(known, dimensions, x0, rounds=rounds, every=every, strict=strict)
-    groups = plan.groups(cells)
+    planned = plan.cells(known, dimensions, x0, rounds=rounds, every=every, strict=strict)
+    groups = plan.groups(planned)
     layout = manifest.layout(dimensions, groups, seeds, rounds, every)
-    _check_metrics(groups, measured, [*layout.dimensions, *layout.coordinates], stored=store is not None)
+    size = _check_metrics(groups, measured, [*layout.dimensions, *layout.coordinates], stored=store is not None)
+    _affordable(cells, len(seeds), records, size)
     asked = manifest.Manifest(
         manifest.specification(known, dimensions, x0, measured, groups, every=every, paired=paired),
         layout,
@@ -143,24 +149,21 @@ def sweep(
     return dataset.assign_attrs(manifest.attributes(session.manifest, dataset, session.seconds))
 
 
-def _check_metrics(groups: list[plan.Group], metrics: Any, taken: list[str], *, stored: bool) -> None:
-    """Refuse metrics whose shapes or names the results cannot have, before anything is compiled."""
+def _affordable(cells: int, seeds: int, records: int, size: int) -> None:
+    """Refuse results that do not fit into the memory, of so many bytes a record."""
+    what = f"the results of {cells} configurations, {seeds} seeds and {records} records"
+    checks.affordable(what, size * cells * seeds * records, "take fewer, or a larger every")
+
+
+def _check_metrics(groups: list[plan.Group], metrics: Any, taken: list[str], *, stored: bool) -> int:
+    """Refuse metrics whose shapes or names the results cannot have, before anything is compiled; the bytes of one."""
     shapes: dict[str, Any] = {}
     for group in groups:
         found = outline(group.cells[0].experiment, metrics).metrics
         checks.free(found, taken)
+        if stored:
+            checks.storable(found)
         for name, of in found.items():
             if shapes.setdefault(name, of.shape) != of.shape:
                 raise ValueError(f"the metric {name!r} is one number in some cells and one per node in others")
-            if stored and not re.fullmatch(r"[^./\\][^/\\]*", name):
-                raise ValueError(f"a metric that is stored is named as a file can be; got {name!r}")
-
-
-def _seeds(seeds: int | Sequence[int]) -> list[int]:
-    if isinstance(seeds, int | np.integer):
-        checks.integer("seeds", seeds)
-        return list(range(seeds))
-    seeds = [int(seed) for seed in seeds]
-    if not seeds or len(set(seeds)) < len(seeds):
-        raise ValueError(f"seeds is a number of seeds or a list of different ones; got {seeds}")
-    return seeds
+    return 8 * sum(math.prod(shape) for shape in shapes.values())

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from jaxdec._module import seed_key
 from jaxdec.loop import Carry, Trace, outline, simulate
 from jaxdec.sweeps.devices import CELL, CELLS, EVERYWHERE, default, gather, place
 from jaxdec.sweeps.layout import Shape
@@ -258,7 +259,7 @@ class Engine:
 
 
 def _key(seed: int) -> np.ndarray:
-    return np.asarray(jax.random.key_data(jax.random.key(seed)))
+    return np.asarray(jax.random.key_data(seed_key(seed)))
 
 
 def _split(items: Sequence[int], size: int) -> list[Sequence[int]]:

@@ -11,9 +11,8 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
-from jaxdec._module import cast
 from jaxdec.describe import replace, unique
-from jaxdec.loop import check, start
+from jaxdec.loop import check, fitted, start
 from jaxdec.networks.stacking import alike
 from jaxdec.sweeps.axes import Axis, Objects, Target
 from jaxdec.sweeps.layout import Index
@@ -122,8 +121,8 @@ class _Builder:
         if key[1] not in self.starts:
             self.starts[key[1]] = start(problem, self.x0)
         x0, dtype = self.starts[key[1]]
-        ready = cast(algorithm, dtype), self._cast(key[1], problem, dtype), self._cast(key[2], network, dtype), x0
-        return ready, broken
+        algorithm = fitted("algorithm", algorithm, dtype, self.asked["rounds"])
+        return (algorithm, self._cast(key[1], problem, dtype), self._cast(key[2], network, dtype), x0), broken
 
     def _object(self, of_kind: Any, dimensions: list[Axis]) -> Any:
         if of_kind not in self.objects:
@@ -136,7 +135,7 @@ class _Builder:
 
     def _cast(self, of_kind: Any, obj: Any, dtype: Any) -> Any:
         if (of_kind, dtype) not in self.casts:
-            self.casts[of_kind, dtype] = cast(obj, dtype)
+            self.casts[of_kind, dtype] = fitted(of_kind[0], obj, dtype)
         return self.casts[of_kind, dtype]
 
 

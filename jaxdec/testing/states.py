@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from jaxdec import loop
+from jaxdec._module import seed_key
 from jaxdec.metrics import named
 from jaxdec.testing.expect import leaves
 from jaxdec.types import Cost
@@ -49,6 +50,6 @@ def trajectory(
     """
     parts = loop.prepare(algorithm, problem, network, x0, rounds=rounds, every=every)
     recorded = {"every": every, "metrics": named((everything,))}
-    trace = _compiled(*parts, jax.random.key(seed), None, rounds=rounds, **recorded)
+    trace = _compiled(*parts, seed_key(seed), None, rounds=rounds, **recorded)
     states: dict[str, np.ndarray] = {name: np.asarray(array) for name, array in trace.metrics.items()}
     return Trajectory(states, trace.carry.state, loop.total_cost(trace, rounds, every, parts[1].d))

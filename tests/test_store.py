@@ -1,14 +1,7 @@
 """Stored sweeps and checkpointed runs: what is written is what was computed, and nothing that is written is lost."""
 
 import errno
-import hashlib
 import json
-import os
-import random
-import signal
-import subprocess
-import sys
-import time
 
 import jax
 import jax.numpy as jnp
@@ -16,51 +9,14 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from stores import COMPRESSED, GRID, PROBLEM, RING, contents, fail_after, go, units_run
 
 from jaxdec import algorithms as A
-from jaxdec import compressors, data, module, networks, problems, run, sweep
+from jaxdec import data, module, problems, run, sweep
 from jaxdec.metrics import consensus, loss
-from jaxdec.storage import segments
 from jaxdec.storage.files import unpack
 from jaxdec.sweeps import execute, load, store
 from jaxdec.types import World
-
-PROBLEM, RING = problems.quadratic(6, 3, noise=0.2), networks.ring(6)
-# Random messages, whose bits are counted in the loop, and a state of two arrays.
-COMPRESSED = A.ChocoSGD(lr=0.1, consensus_lr=0.3, compressor=compressors.Scaled(compressors.RandP(0.5)))
-GRID = [0.05, 0.1, 0.15, 0.2, 0.25]
-
-
-def go(path=None, algorithms=None, **change):
-    horizon = {"over": {"lr": GRID}, "seeds": 2, "rounds": 6, "every": 3, "metrics": (loss, consensus), "chunk": 2}
-    return sweep(algorithms or A.DSGD(lr=0.1), PROBLEM, RING, store=path, **(horizon | {"progress": False} | change))
-
-
-def contents(path):
-    """Digests of all files of a directory."""
-    return {
-        str(f.relative_to(path)): hashlib.sha256(f.read_bytes()).hexdigest() for f in path.rglob("*") if f.is_file()
-    }
-
-
-def units_run(monkeypatch):
-    """A list that grows with each block that is computed."""
-    blocks, block = [], execute.Engine.block
-    monkeypatch.setattr(execute.Engine, "block", lambda self, *a: blocks.append(a[:2]) or block(self, *a))
-    return blocks
-
-
-def fail_after(monkeypatch, writes, error):
-    """From now on so many files are written, and then none."""
-    written, fsync = [], os.fsync
-
-    def failing(file):
-        written.append(file)
-        if len(written) > writes:
-            raise error
-        fsync(file)
-
-    monkeypatch.setattr(os, "fsync", failing)
 
 
 @pytest.fixture(scope="module")
@@ -186,60 +142,6 @@ def test_a_full_disk_costs_the_unit_in_flight_alone(stored, tmp_path, monkeypatc
     assert go(tmp_path / "store").equals(whole)
 
 
-def damage(path, what):
-    """Harm a store in one way; the files that were touched."""
-    chunk, mark = path / "data.zarr/0/0/loss/c/0/1/0", path / "done/0.0.1.0.json"
-    if what == "truncated":
-        chunk.write_bytes(chunk.read_bytes()[:-3])
-    elif what == "flipped":
-        chunk.write_bytes(bytes([chunk.read_bytes()[0] ^ 1]) + chunk.read_bytes()[1:])
-    elif what == "missing":
-        chunk.unlink()
-    elif what == "mark":
-        mark.write_bytes(mark.read_bytes()[:20])
-    elif what == "outside":
-        mark.write_text(mark.read_text().replace("data.zarr/0/0/loss", "../../etc/loss"))
-    elif what == "object":
-        meta = path / "data.zarr/0/0/loss/zarr.json"
-        meta.write_text(meta.read_text().replace('"float64"', '"object"'))
-    elif what == "version":
-        manifest = path / "manifest.json"
-        manifest.write_text(manifest.read_text().replace("version 3", "version 7"))
-    else:
-        (path / "manifest.json").write_bytes((path / "manifest.json").read_bytes()[:100])
-
-
-@pytest.mark.parametrize(
-    ("what", "message", "healed"),
-    [
-        (
-            "truncated",
-            r"loss/c/0/1/0 is truncated: 45 bytes of 48; delete .*0.0.1.0.json, and the unit is run again",
-            True,
-        ),
-        ("flipped", "its digest is not that of when it was written; delete .*0.0.1.0.json", True),
-        ("missing", "loss/c/0/1/0 is missing", True),
-        ("mark", "0.0.1.0.json cannot be read", True),
-        ("outside", "names a file outside of it", True),
-        ("object", "is of dtype 'object'; a stored sweep holds numbers alone", False),
-        ("version", "is of format 'jaxdec sweep, version 7'; this version of jaxdec reads", False),
-        ("manifest", "manifest.json cannot be read", False),
-    ],
-)
-def test_a_damaged_store_is_refused_by_name_and_nothing_more_is_harmed(tmp_path, stored, what, message, healed):
-    path = tmp_path / "store"
-    subprocess.run(["cp", "-r", stored[0], path], check=True)
-    damage(path, what)
-    before = contents(path)
-    for attempt in (load, go):
-        with pytest.raises(ValueError, match=message):
-            attempt(path)
-    assert contents(path) == before
-    if healed:  # as the error advises
-        (path / "done/0.0.1.0.json").unlink()
-        assert go(path).equals(stored[1])
-
-
 def stopped_after(monkeypatch, launches, go):
     """Run something that is stopped when a program is launched for the n-th time, its progress being kept at once."""
     launch, begun = execute.Engine._launch, []
@@ -324,110 +226,6 @@ def test_what_a_network_remembers_is_resumed_and_has_cells_only_where_the_networ
     assert sweeping(tmp_path, 18).equals(whole)
     alone = run(A.GradientTracking(lr=0.05 if shares else 0.1), PROBLEM, Walking(0.5 if shares else 0.1), rounds=18)
     np.testing.assert_allclose(whole.loss[0, 0], alone.metrics["loss"], rtol=1e-12)
-
-
-CHILD = """
-import sys, jax
-jax.config.update("jax_enable_x64", True)
-jax.config.update("jax_compilation_cache_dir", sys.argv[2])
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-from jaxdec import algorithms, networks, problems, sweep
-from jaxdec.metrics import consensus
-sweep(algorithms.DSGD(lr=0.1), problems.quadratic(6, 3, noise=0.2), networks.ring(6),
-      over={"lr": [0.05, 0.1, 0.15, 0.2, 0.25]}, chunk=2, seeds=SEEDS, rounds=40, every=20, metrics=(consensus,),
-      store=sys.argv[1])
-"""
-
-
-def kill_and_resume(path, kills, seeds):
-    """Kill a stored sweep with SIGKILL at random moments, as often, each time after it has stored something new."""
-    rng = random.Random(kills)
-    command = [sys.executable, "-c", CHILD.replace("SEEDS", str(seeds)), str(path / "store"), str(path / "cache")]
-    marks = lambda: len(list((path / "store/done").glob("*.json"))) if (path / "store/done").exists() else 0
-    for k in range(kills):
-        begun, target = marks(), 3 * seeds * (k + 1) // (kills + 2)
-        child = subprocess.Popen(command)
-        while child.poll() is None and marks() <= max(begun, target):
-            time.sleep(0.001)
-        time.sleep(rng.uniform(0, 0.02))
-        assert child.poll() is None, "it had ended before it was killed: give it more seeds"
-        child.send_signal(signal.SIGKILL)
-        child.wait()
-        assert load(path / "store").attrs["runs_done"] < 5 * seeds
-    finish = lambda name: sweep(
-        A.DSGD(lr=0.1), PROBLEM, RING, over={"lr": GRID}, chunk=2, seeds=seeds, rounds=40, every=20,
-        metrics=(consensus,), store=path / name,
-    )  # fmt: skip
-    assert finish("store").equals(finish("undisturbed"))
-    assert contents(path / "store/data.zarr") == contents(path / "undisturbed/data.zarr")
-
-
-def test_a_sweep_that_is_killed_three_times_ends_as_if_undisturbed(tmp_path):
-    kill_and_resume(tmp_path, kills=3, seeds=50)
-
-
-@pytest.mark.slow
-def test_a_sweep_that_is_killed_twenty_times_ends_as_if_undisturbed(tmp_path):
-    kill_and_resume(tmp_path, kills=20, seeds=400)
-
-
-LONG = """
-import sys, jax
-jax.config.update("jax_enable_x64", True)
-from jaxdec import algorithms, networks, problems, run, sweep
-from jaxdec.metrics import consensus
-from jaxdec.sweeps import store
-store.PATIENCE = 0.0
-path, which = sys.argv[1:]
-given = algorithms.DSGD(lr=0.1), problems.quadratic(6, 3, noise=0.2), networks.ring(6)
-asked = {"rounds": 2_000_000, "every": 1000, "metrics": (consensus,)}
-if which == "run":
-    run(*given, checkpoint=path, checkpoint_every=2000, **asked)
-else:
-    sweep(*given, over={"lr": [0.05, 0.1]}, seeds=1, store=path, **asked)
-"""
-
-
-@pytest.mark.parametrize("which", ["run", "sweep"])
-def test_a_kill_in_the_midst_of_a_long_unit_loses_its_segment_alone(tmp_path, which):
-    """What was kept is compared with a shorter run, since the child's rounds would take too long."""
-    child = subprocess.Popen([sys.executable, "-c", LONG, str(tmp_path), which])
-    where = tmp_path if which == "run" else tmp_path / "partial/0.0.0.0"
-    while child.poll() is None and not (where / "done/1.json").exists():
-        time.sleep(0.001)
-    assert child.poll() is None, "it had ended before it was killed: give it more rounds"
-    child.send_signal(signal.SIGKILL)
-    child.wait()
-    about = json.loads((where / "run.json").read_text())["run"]
-    kept = segments.Segments(where, about).last()
-    assert kept.t >= (4000 if which == "run" else 400_000)
-    given, arguments = (A.DSGD(lr=0.1), PROBLEM, RING), {"every": 1000, "metrics": (consensus,)}
-    if which == "run":
-        arguments |= {"rounds": kept.t + 2000}
-        found = run(*given, checkpoint=tmp_path, **arguments)
-        np.testing.assert_array_equal(found.metrics["consensus"], run(*given, **arguments).metrics["consensus"])
-    else:
-        alone = sweep(*given, over={"lr": [0.05, 0.1]}, seeds=1, rounds=kept.t, **arguments)
-        np.testing.assert_array_equal(kept.records["consensus"][0], alone.consensus.isel(seed=0))
-
-
-def test_the_segments_of_a_run_are_refused_where_they_are_damaged_and_heal_as_is_said(tmp_path):
-    given = A.DSGD(lr=0.1), PROBLEM, RING
-    go_on = lambda rounds: run(*given, rounds=rounds, metrics=(loss,), checkpoint=tmp_path, checkpoint_every=4)
-    go_on(8)
-    assert sorted(f.name for f in (tmp_path / "states").iterdir()) == ["1"]  # that of the last segment alone
-    records = tmp_path / "segments/0"
-    records.write_bytes(records.read_bytes()[:-1] + b"x")
-    with pytest.raises(ValueError, match=r"segments/0 is damaged: .* delete .*done/0.json, and the segment is run"):
-        go_on(12)
-    (tmp_path / "done/0.json").unlink()
-    alone = run(*given, rounds=12, metrics=(loss,))
-    np.testing.assert_array_equal(go_on(12).metrics["loss"], alone.metrics["loss"])
-    np.testing.assert_array_equal(go_on(12).state.x, alone.state.x)  # nothing is left to run
-    (tmp_path / "more").mkdir()
-    (tmp_path / "more/thesis.tex").write_text("precious")
-    with pytest.raises(ValueError, match="not empty and holds no checkpoints"):
-        run(*given, rounds=12, checkpoint=tmp_path / "more")
 
 
 @pytest.mark.parametrize("method", [A.GradientTracking(lr=0.1), A.MomentumTracking(lr=0.05, momentum=0.9)])

@@ -1,3 +1,3 @@
-from . import entries, files, segments
+from . import claims, entries, files, processes, segments
 
-__all__ = ["entries", "files", "segments"]
+__all__ = ["claims", "entries", "files", "processes", "segments"]

@@ -1,33 +1,39 @@
 """Entries of a directory that are there whole or not at all, written so that a kill harms none, read without trust."""
 
 import hashlib
-import json
+import time
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from jaxdec.storage.files import read_json, write
+from jaxdec.storage.files import Damaged, read_sealed, readable, seal, write
+from jaxdec.storage.processes import ended
 
 __all__ = ["Entries", "Files"]
 
 Files = dict[str, list[Any]]  # sizes and digests by name
 
+DAY = 86_400.0
+
 
 class Entries:
     """The entries of a directory: first the files of one are written, then its mark, done/ENTRY.json.
 
-    An entry counts once its mark is there. The mark has the sizes and digests of its files, which are checked when they
-    are read.
+    An entry counts once its mark is there. The mark has the sizes and digests of its files, and its own; they are
+    checked when they are read.
     """
 
-    def __init__(self, path: Path, what: str):
-        """`what` an entry is called in errors."""
-        self.path, self.what = path, what
+    def __init__(self, path: Path, directory: Path | None = None):
+        """`directory` is what is repaired where `path` is a part of it."""
+        self.path, self.directory = path, directory or path
 
     def clean(self) -> None:
-        """Remove what a process left over that was killed while it wrote."""
+        """Remove what processes left over that were killed while they wrote; what others are writing stays."""
         for left_over in self.path.rglob(".*.tmp"):
-            left_over.unlink()
+            with suppress(OSError):  # gone meanwhile, or the directory is not to be written
+                if ended(left_over.name.split(".")[-3]) or time.time() - left_over.stat().st_mtime > DAY:
+                    left_over.unlink(missing_ok=True)
 
     def put(self, name: str, data: bytes) -> Files:
         """Write a file of an entry."""
@@ -36,62 +42,74 @@ class Entries:
 
     def close(self, entry: str, files: Files, **facts: Any) -> None:
         """From now on the entry is there, with these files."""
-        write(self.mark(entry), json.dumps({**facts, "files": files}).encode())
+        write(self.mark(entry), readable(seal({**facts, "files": files})).encode())
+
+    def reopen(self, entry: str) -> None:
+        """From now on the entry is not there, so that its files may be written again."""
+        self.mark(entry).unlink(missing_ok=True)
 
     def drop(self, entry: str, name: str) -> None:
         """Remove a file of an entry that stays without it."""
-        found = read_json(self.mark(entry))
-        found["files"].pop(name, None)
-        write(self.mark(entry), json.dumps(found).encode())
+        facts = self.facts(entry)
+        files = {k: v for k, v in facts["files"].items() if k != name}
+        self.close(entry, files, **{k: v for k, v in facts.items() if k not in ("files", "sha256")})
         (self.path / name).unlink(missing_ok=True)
 
     def found(self, entry: str) -> dict[str, Any] | None:
         """The facts and files of an entry; None where it is not there.
 
         Raises:
-            ValueError: if its mark cannot be read, or one of its files is missing or truncated; with its name.
+            Damaged: if its mark cannot be read, or one of its files is missing or truncated; with its name.
         """
-        path = self.mark(entry)
-        if not path.exists():
-            return None
-        found = read_json(path)
-        if not isinstance(found.get("files"), dict):
-            raise ValueError(f"{path} is damaged; delete it, and {self.what} is run again")
+        try:
+            found = self.facts(entry)
+        except Damaged:
+            if not self.mark(entry).exists():
+                return None
+            raise
         for name, (size, _) in found["files"].items():
-            file = self._inside(name)
-            actual = file.stat().st_size if file.exists() else None
+            file = self._inside(entry, name)
+            try:
+                actual = file.stat().st_size
+            except OSError as error:
+                raise Damaged(file, "is missing", self.directory) from error
             if actual != size:
-                what = "missing" if actual is None else f"truncated: {actual} bytes of {size}"
-                raise ValueError(f"{file} is {what}; delete {path}, and {self.what} is run again. The others are whole")
+                raise Damaged(file, f"is truncated: {actual} bytes of {size}", self.directory)
         return found
+
+    def facts(self, entry: str) -> dict[str, Any]:
+        """What a mark says, of which its files may be damaged."""
+        return read_sealed(self.mark(entry), self.directory)
 
     def bytes(self, entry: str, name: str, found: dict[str, Any] | None = None) -> bytes:
         """What is in a file of an entry, of which `found` may be known already.
 
         Raises:
-            ValueError: if it is not what was written.
+            Damaged: if it is not what was written.
         """
         found = found or self.found(entry)
+        file = self.path / name
         if found is None or name not in found["files"]:
-            raise ValueError(f"{self.path / name} is gone, or its mark is; call again to run {self.what} again")
-        data = self._inside(name).read_bytes()
+            raise ValueError(f"{file} is gone, or its mark is; call again to run it again")
+        try:
+            data = self._inside(entry, name).read_bytes()
+        except OSError as error:
+            raise Damaged(file, "is missing" if not file.exists() else "cannot be read", self.directory) from error
         if hashlib.sha256(data).hexdigest() != found["files"][name][1]:
-            raise ValueError(
-                f"{self.path / name} is damaged: its digest is not that of when it was written; delete "
-                f"{self.mark(entry)}, and {self.what} is run again. The others are whole"
-            )
+            raise Damaged(file, "is damaged: its digest is not that of when it was written", self.directory)
         return data
 
     def marks(self) -> Iterator[dict[str, Any]]:
         """The facts of all entries."""
-        return (read_json(path) for path in sorted((self.path / "done").glob("*.json")))
+        return (read_sealed(path, self.directory) for path in sorted((self.path / "done").glob("*.json")))
 
     def mark(self, entry: str) -> Path:
         """Where the mark of an entry is."""
         return self.path / "done" / f"{entry}.json"
 
-    def _inside(self, name: str) -> Path:
-        path = (self.path / name).resolve()
-        if not path.is_relative_to(self.path.resolve()):
-            raise ValueError(f"{self.path} names a file outside of it: {name}")
-        return path
+    def _inside(self, entry: str, name: str) -> Path:
+        """A file of an entry: none that a mark made by hand names elsewhere."""
+        named = PurePosixPath(name)
+        if named.is_absolute() or ".." in named.parts or "\\" in name:
+            raise Damaged(self.mark(entry), f"names a file outside of {self.path}: {name}", self.directory)
+        return self.path / named

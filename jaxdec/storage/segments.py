@@ -2,7 +2,7 @@
 
 ::
 
-    DIR/run.json          what is run
+    DIR/run.json          what is run, and a copy of it, run.copy.json
     DIR/segments/K        the records of segment K, raw
     DIR/states/K          the state at its end; that of the last segment alone is kept
     DIR/done/K.json       segment K is there whole: its rounds, and the sizes and digests of its files
@@ -16,11 +16,11 @@ import numpy as np
 
 from jaxdec.describe import differences
 from jaxdec.storage.entries import Entries
-from jaxdec.storage.files import Arrays, pack, read_json, readable, unpack, write
+from jaxdec.storage.files import Arrays, Damaged, copy_of, pack, read_format, unpack, write_twice
 
 __all__ = ["FORMAT", "Kept", "Piece", "Segments", "SoFar", "advance", "joined", "length"]
 
-FORMAT = "jaxdec run, version 2"
+FORMAT = "jaxdec run, version 3"
 
 
 class SoFar(NamedTuple):
@@ -98,23 +98,25 @@ def length(rounds: int, every: int) -> int:
 class Segments:
     """The segments of one run in a directory."""
 
-    def __init__(self, path: Path, about: Any):
+    def __init__(self, path: Path, about: Any, directory: Path | None = None):
         """Open a directory, or begin one; `about` is what is run, as JSON, but for the number of rounds.
+
+        `directory` is what is repaired where `path` is a part of it.
 
         Raises:
             ValueError: if it holds another run, or other things.
         """
-        self.path, self.entries = path, Entries(path, "the segment")
+        self.path, self.entries = path, Entries(path, directory)
         file = path / "run.json"
         if not file.exists():
+            if copy_of(file).exists() or (path / "done").exists():
+                raise Damaged(file, "is missing", self.entries.directory)
             if path.exists() and (not path.is_dir() or any(not f.name.endswith(".tmp") for f in path.iterdir())):
                 raise ValueError(
                     f"{path} is not empty and holds no checkpoints; give a directory of its own to the run"
                 )
-            write(file, readable({"format": FORMAT, "run": about}).encode())
-        found = read_json(file)
-        if found.get("format") != FORMAT:
-            raise ValueError(f"{file} is of format {found.get('format')!r}; this version of jaxdec reads {FORMAT!r}")
+            write_twice(file, {"format": FORMAT, "run": about})
+        found = read_format(file, FORMAT, self.entries.directory)
         if lines := differences(found.get("run"), about):
             raise ValueError(f"{path} holds checkpoints of another run; give it its own:\n  " + "\n  ".join(lines))
         self.entries.clean()

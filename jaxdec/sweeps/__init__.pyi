@@ -1,5 +1,6 @@
 from .axes import log_uniform, uniform
 from .engine import sweep
+from .repair import repair
 from .store import load
 from .tuning import Tuned, tune
 
@@ -7,6 +8,7 @@ __all__ = [
     "Tuned",
     "load",
     "log_uniform",
+    "repair",
     "sweep",
     "tune",
     "uniform",

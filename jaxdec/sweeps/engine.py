@@ -144,9 +144,7 @@ def sweep(
         commit=commit() if store is not None else None,
     )
     session = Session(groups, asked, mesh, measured, paired, store)
-    session.run(progress, limit, chunk)
-    dataset = manifest.assemble(session.layout, session.found()).sel(seed=seeds)
-    return dataset.assign_attrs(manifest.attributes(session.manifest, dataset, session.seconds))
+    return session.run(progress, limit, chunk)
 
 
 def _affordable(cells: int, seeds: int, records: int, size: int) -> None:

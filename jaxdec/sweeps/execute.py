@@ -239,6 +239,10 @@ class Engine:
             for column, shared in zip(self.group.columns, self._shared, strict=True)
         ]
 
+    def release(self) -> None:
+        """Give back the device memory of what all cells share, until the next block."""
+        self._shared = None
+
     def carried(self) -> Carry:
         """What one run carries from round to round: the shapes and dtypes of its leaves."""
         parts: Any = jax.tree.unflatten(self.group.structure, [column[0] for column in self.group.columns])

@@ -100,6 +100,10 @@ class Layout:
         rounds = self.rounds + asked.rounds[-1:] * (asked.rounds[-1] > self.rounds[-1])
         return replace(self, seeds=seeds, rounds=rounds)
 
+    def until(self, stretches: int) -> "Layout":
+        """The layout of the first stretches alone."""
+        return replace(self, rounds=self.rounds[:stretches])
+
     def arranged(self, asked: "Layout") -> "Layout":
         """The layout with the dimensions and places of another one, which names things in another order."""
         programs = tuple(
@@ -109,16 +113,19 @@ class Layout:
         return replace(self, dimensions=asked.dimensions, coordinates=asked.coordinates, programs=programs)
 
     def to_json(self) -> dict[str, Any]:
-        """What JSON can hold of the layout, which is all."""
+        """What JSON can hold of the layout, which is all; lists where an order means something."""
         group = lambda p: {
             "program": p.label,
             "shape": p.shape and list(p.shape),
             "at_once": p.at_once and list(p.at_once),
-            "cells": {name: [list(place) for place in places] for name, places in p.cells.items()},
+            "cells": [
+                {"cell": k, "name": name, "places": [list(place) for place in places]}
+                for k, (name, places) in enumerate(p.cells.items())
+            ],
         }
         return {
-            "dimensions": dict(self.dimensions),
-            "coordinates": dict(self.coordinates),
+            "dimensions": [list(item) for item in self.dimensions.items()],
+            "coordinates": [list(item) for item in self.coordinates.items()],
             "every": self.every,
             "rounds": list(self.rounds),
             "seeds": list(self.seeds),
@@ -131,19 +138,26 @@ class Layout:
 
         Raises:
             KeyError: if something is missing.
+            ValueError: if cells are not where they say that they are.
         """
         shape = lambda sizes: sizes and Shape(*sizes)
         programs = tuple(
             Program(
                 group["program"],
-                {name: tuple(map(tuple, places)) for name, places in group["cells"].items()},
+                {cell["name"]: tuple(map(tuple, cell["places"])) for cell in _in_order(group["cells"])},
                 shape(group["shape"]),
                 shape(group["at_once"]),
             )
             for group in found["groups"]
         )
-        sizes = found["dimensions"], found["coordinates"], found["every"]
+        sizes = dict(found["dimensions"]), dict(found["coordinates"]), found["every"]
         return cls(*sizes, tuple(found["rounds"]), tuple(found["seeds"]), programs)
+
+
+def _in_order(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if [cell["cell"] for cell in cells] != list(range(len(cells))):
+        raise ValueError("cells are in another order than that of their numbers")
+    return cells
 
 
 def _shape(program: Program) -> Shape:

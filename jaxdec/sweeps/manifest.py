@@ -138,7 +138,7 @@ def assemble(layout: Layout, found: Iterable[tuple[Unit, Arrays]]) -> xr.Dataset
     records = np.arange(0, layout.rounds[-1] + 1, layout.every)
     whole = (*shape, len(layout.seeds), len(records))
     full: dict[str, np.ndarray] = {}
-    done = np.zeros(whole[:-1], bool)
+    stretches = np.zeros(whole[:-1], int)  # that are there, of each run
     for unit, arrays in found:
         which, when, size = layout.seeds_of(unit), layout.records(unit.stretch), layout.size(unit)
         places = layout.programs[unit.group].places[layout.cells_of(unit)]
@@ -150,9 +150,9 @@ def assemble(layout: Layout, found: Iterable[tuple[Unit, Arrays]]) -> xr.Dataset
             for c, where in enumerate(places):
                 for place in where:
                     into[(*place, which, when)] = values[:, c]
-        if layout.last(unit):
-            for place in (place for where in places for place in where):
-                done[(*place, which)] = True
+        for place in (place for where in places for place in where):
+            stretches[(*place, which)] += 1
+    done = stretches == len(layout.rounds)
     coordinates = {
         name: (tuple(c["dims"]), _array(c["values"])) for name, c in layout.coordinates.items() if c["values"]
     }

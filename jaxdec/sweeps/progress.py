@@ -42,6 +42,7 @@ class Display:
             disable=not (console.is_terminal if show is None else show),
         )
         self.runs, self.programs, self.rounds = runs, programs, rounds
+        self.stored: dict[int, int] = {}  # rounds by program
         self.compiling = self.running = 0.0
         self.diverged = 0
         self.best: tuple[float, str] = (np.inf, "")
@@ -57,9 +58,20 @@ class Display:
     ) -> None:
         self.bar.stop()
 
-    def program(self, number: int, label: str, runs: int) -> None:
-        """A program begins, of whose runs so many have been there before."""
-        self.bar.update(self.task, description=label, program=f"{number}/{self.programs}", advance=runs * self.rounds)
+    def program(self, number: int, label: str) -> None:
+        """A program begins."""
+        self.bar.update(self.task, description=label, program=f"{number}/{self.programs}")
+        self._refresh()
+
+    def there(self, number: int, rounds: int) -> None:
+        """Of all runs of a program together so many rounds are there, whoever ran them."""
+        self.stored[number] = rounds
+        self.bar.update(self.task, completed=sum(self.stored.values()))
+        self._refresh()
+
+    def waiting(self, units: int) -> None:
+        """Other processes run what is left."""
+        self.bar.update(self.task, description="others are running", chunk=f"{units} left")
         self._refresh()
 
     def chunk(self, number: int, total: int) -> None:

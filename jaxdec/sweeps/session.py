@@ -1,27 +1,38 @@
 """A sweep under way: which units are run, in what order, and where their results are kept."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+import xarray as xr
+from rich.console import Console
 
 from jaxdec.loop import Carry, joined, total_cost
-from jaxdec.storage.files import Arrays, pack, unpack
+from jaxdec.storage.files import Arrays, located, pack, unpack
 from jaxdec.storage.segments import SoFar, advance
 from jaxdec.storage.segments import length as segment_length
 from jaxdec.sweeps import devices
 from jaxdec.sweeps.execute import Engine, Horizon
 from jaxdec.sweeps.layout import Layout, Shape, Unit
-from jaxdec.sweeps.manifest import Manifest
+from jaxdec.sweeps.manifest import Manifest, assemble, attributes
 from jaxdec.sweeps.plan import Group
 from jaxdec.sweeps.progress import Display
+from jaxdec.sweeps.stopping import Terminated, terminable
 from jaxdec.sweeps.store import Store
 from jaxdec.types import Cost
 
-__all__ = ["Kept", "Session", "shared"]
+__all__ = ["Kept", "Lost", "Session", "shared"]
+
+PAUSE = 0.5  # seconds between two looks at what other processes have done
+
+
+class Lost(Exception):
+    """A unit that another process has taken over, since this one gave no sign of life for long."""
 
 
 class Session:
@@ -31,6 +42,8 @@ class Session:
     first is made of a start and of rounds. Where a unit takes long, what it has is kept after a segment, so that a kill
     loses that much and no more; where it does not, no file is written that its results do not need. Without a store a
     unit is one segment.
+
+    Of several sessions on one store each runs the units that no other has claimed, and then waits for theirs.
     """
 
     def __init__(self, groups: list[Group], asked: Manifest, mesh: Any, metrics: Any, paired: bool, store: Any):
@@ -39,10 +52,11 @@ class Session:
         self.seconds = (0.0, 0.0)
         self.store: Any = None  # in process 0, where there is one
         self.stored = store is not None
-        self.manifest = asked
+        self.manifest = self.asked = asked
+        self.path = located(store) if store is not None else None
 
         def opened() -> Any:
-            self.store = Store(Path(store), asked)
+            self.store = Store(self.path or Path(), asked)
             return self.store.extend(asked).to_json()
 
         if self.stored:
@@ -53,21 +67,76 @@ class Session:
         """The layout of what was asked for."""
         return self.manifest.layout
 
-    def run(self, progress: bool | None, limit: int | None, chunk: int | None) -> None:
-        """Run what is to be run."""
-        runs = sum(len(group.cells) for group in self.groups) * len(self.layout.seeds)
+    def run(self, progress: bool | None, limit: int | None, chunk: int | None) -> xr.Dataset:
+        """Run what is to be run; the dataset of what was asked for."""
+        runs = sum(len(group.cells) for group in self.groups) * len(self.asked.layout.seeds)
         show = progress if jax.process_index() == 0 else False
-        with Display(show, runs, len(self.groups), self.layout.rounds[-1]) as display:
-            for g, group in enumerate(self.groups):
-                engine = Engine(group, self.layout.seeds, self.paired, self.mesh)
+        engines = [Engine(group, self.asked.layout.seeds, self.paired, self.mesh) for group in self.groups]
+        with self._told(), Display(show, runs, len(self.groups), self.layout.rounds[-1]) as display:
+            for g, engine in enumerate(engines):
+                display.program(g + 1, self.groups[g].label)
                 self._fit(g, engine, limit, chunk)
-                every = self.layout.units(g)
-                todo = [Unit(*u) for u in devices.agree(lambda g=g: self.store.todo(g))] if self.stored else every
-                there = (np.prod(self.layout.size(u)) for u in every if self.layout.last(u) and u not in todo)
-                display.program(g + 1, group.label, int(sum(there)))
-                for k, unit in enumerate(todo):
-                    display.chunk(k + 1, len(todo))
-                    self._unit(unit, engine, display)
+                self._units(g, engine, display)
+            while (found := self._found(display)) is None:
+                if not sum(self._units(g, engine, display) for g, engine in enumerate(engines)):
+                    time.sleep(PAUSE)
+            return found
+
+    def _units(self, g: int, engine: Engine, display: Display) -> int:
+        """Run the units of a group that are to be run and that no other process has claimed; how many these were."""
+        if not self.stored:
+            todo = [unit for unit in self.layout.units(g) if unit not in self.memory]
+        else:
+            todo = [Unit(*unit) for unit in devices.agree(lambda: self.store.todo(g))]
+        self._there(g, todo, display)
+        count = 0
+        for k, unit in enumerate(todo):
+            display.chunk(k + 1, len(todo))
+            if self.stored and not devices.agree(lambda unit=unit: self.store.begin(unit)):
+                continue
+            self._look()
+            with suppress(Lost):
+                self._unit(unit, engine, display)
+            count += 1
+            if self.stored:
+                devices.agree(lambda unit=unit: self.store.end(unit))
+        engine.release()
+        return count
+
+    def _look(self) -> None:
+        """Take note of what other sessions have changed in the store."""
+        if self.stored and jax.process_count() == 1:
+            self.manifest = self.store.of_sweep(self.asked)
+        elif self.stored:
+            self.manifest = Manifest.from_json(devices.agree(lambda: self.store.of_sweep(self.asked).to_json()))
+
+    def _there(self, g: int, todo: list[Unit], display: Display) -> None:
+        """Show what there is of a group: what others have run is not ours to count."""
+        sizes = lambda units: sum(
+            int(np.prod(self.layout.size(u))) * (self.layout.stretch(u.stretch)[1] - self.layout.stretch(u.stretch)[0])
+            for u in units
+        )
+        display.there(g, sizes(self.layout.units(g)) - sizes(todo))
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Where a sweep with a store is stopped, say what is stored and how to go on; and give up all claims."""
+        if not self.stored:
+            yield
+            return
+        try:
+            with terminable():
+                yield
+        except (KeyboardInterrupt, Terminated):
+            if self.store is not None:
+                units = [unit for g, p in enumerate(self.layout.programs) if p.shape for unit in self.layout.units(g)]
+                there = sum(self.store.done(unit) is not None for unit in units)
+                said = f"stopped: {there} of {len(units)} chunks are stored in {self.path}; the same call goes on"
+                Console(stderr=True).print(said, markup=False, highlight=False, soft_wrap=True)
+            raise
+        finally:
+            if self.store is not None:
+                self.store.close()
 
     def _horizon(self, rounds: int, whole: bool) -> Horizon:
         """Of a segment, which may be the whole of a unit and then needs no state for a next one."""
@@ -89,13 +158,13 @@ class Session:
             fit = engine.fit(horizon, chunk=chunk, limit=allowed, strict=limit is not None, resumed=resumed)
             shape = shape or fit
             at_once = Shape(*map(min, fit, at_once or shape))
-        engine.shape = at_once
         self._shaped(g, shape, at_once)
+        engine.shape = self.layout.programs[g].at_once or at_once
 
     def _shaped(self, g: int, shape: Shape, at_once: Shape) -> None:
-        self.manifest = replace(self.manifest, layout=self.layout.with_shape(g, shape, at_once))
         if self.stored:
-            devices.agree(lambda: self.store.shaped(g, shape, at_once))
+            shape, at_once = (Shape(*of) for of in devices.agree(lambda: self.store.shaped(g, shape, at_once)))
+        self.manifest = replace(self.manifest, layout=self.layout.with_shape(g, shape, at_once))
 
     def _unit(self, unit: Unit, engine: Engine, display: Display) -> None:
         """Run a unit, from the start or from the states of the one before, and keep what it gives."""
@@ -127,7 +196,7 @@ class Session:
 
         kept = None
         if length < end - begin:
-            kept = Kept(self.store and self.store.partial(unit, self._about(unit)), end)
+            kept = Kept(self.store and self.store.partial(unit, self._about(unit)), end, lambda: self._mine(unit))
             if (there := kept.last()) is not None:
                 display_rounds(there.t - begin)
         done = advance(piece, kept, begin=begin, end=end, length=length)
@@ -138,6 +207,7 @@ class Session:
         self.seconds = self.seconds[0] + seconds[0], self.seconds[1] + seconds[1]
         if self.stored:
             state = done.state if self.manifest.states else None
+            self._mine(unit)
             devices.agree(lambda: self.store.write(unit, done.records, state, seconds))
         else:
             self.memory[unit] = done.records
@@ -145,6 +215,10 @@ class Session:
             metric = "loss" if "loss" in metrics else metrics[0]
             names = [cell.name for cell in self.groups[unit.group].cells[which]]
             display.done(names, done.records, metric, seconds)
+
+    def _mine(self, unit: Unit) -> None:
+        if not devices.agree(lambda: self.store.mine(unit)):
+            raise Lost
 
     def _about(self, unit: Unit) -> Any:
         """Which runs a unit consists of."""
@@ -160,10 +234,21 @@ class Session:
         past = shared(lambda: _ends(self.store.of(first), self.store.of(before)))
         return engine.carry(list(leaves.values()), self.layout.size(unit), f"states/{before}"), past
 
-    def found(self) -> list[tuple[Unit, Arrays]]:
-        """All units with their arrays, in every process."""
-        if not self.stored:
-            return list(self.memory.items())
+    def _found(self, display: Display) -> xr.Dataset | None:
+        """The dataset of what was asked for, in every process; None where units are missing that others run."""
+        if self.stored:
+            devices.agree(lambda: self.store.look())
+            self._look()
+        found = list(self.memory.items()) if not self.stored else self._read()
+        units = sum(len(self.layout.units(g)) for g in range(len(self.groups)))
+        if len(found) < units:
+            display.waiting(units - len(found))
+            return None
+        dataset = assemble(self.layout, found).sel(seed=list(self.asked.layout.seeds))
+        return dataset.assign_attrs(attributes(self.manifest, dataset, self.seconds))
+
+    def _read(self) -> list[tuple[Unit, Arrays]]:
+        """The units that are stored with their arrays."""
         if jax.process_count() == 1:
             return list(self.store.read())
         name = lambda unit: ".".join(map(str, unit))
@@ -178,8 +263,8 @@ class Session:
 class Kept:
     """Where the segments of a unit are kept: process 0 does, and all get what it read."""
 
-    def __init__(self, partial: Any, end: int):
-        self.partial, self.end = partial, end
+    def __init__(self, partial: Any, end: int, check: Callable[[], None]):
+        self.partial, self.end, self.check = partial, end, check
 
     def last(self) -> SoFar | None:
         def read() -> Arrays:
@@ -198,6 +283,7 @@ class Kept:
         return t < self.end and devices.agree(lambda: self.partial.due())
 
     def add(self, begin: int, new: SoFar) -> None:
+        self.check()
         devices.agree(lambda: self.partial.add(begin, new))
 
 

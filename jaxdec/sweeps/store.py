@@ -2,15 +2,21 @@
 
 ::
 
-    DIR/manifest.json            what was asked (specification), its dimensions and units, versions and commit
+    DIR/manifest.json            what was asked (specification), its dimensions and units, versions and commit; and a
+                                 copy, manifest.copy.json
     DIR/data.zarr/G/K/NAME       one Zarr array for each program G, stretch K and metric: (seed, cell, round[, node])
-    DIR/done/G.K.C.B.json        a unit that is there whole: its seeds, the sizes and digests of its files, what it took
+    DIR/done/G.K.C.B.json        a unit that is there whole: its runs, the sizes and digests of its files, what it took
     DIR/states/G.K.C.B           what its runs carry from round to round, raw, from which more rounds go on
     DIR/partial/G.K.C.B/         the segments of a unit under way, see `jaxdec.storage.segments`; gone when it is whole
+    DIR/claims/G.K.C.B.0         a unit that a process is running now, see `jaxdec.storage.claims`
 
 `data.zarr` is Zarr version 3, uncompressed, with one chunk per unit, which any reader of Zarr opens; what is not there
 yet reads as NaN. A file appears under its name when it is whole and on disk, and a unit counts once its `done` file is
-there. Reading takes JSON and raw numbers of known dtypes, checked against their digests: nothing is unpickled or run.
+there. Reading takes JSON and raw numbers of known dtypes, checked against their digests, JSON against its own: nothing
+is unpickled or run. `jaxdec repair DIR` removes what is not what was written.
+
+Several processes may sweep into one store: each unit is run by the one that has claimed it, and the manifest is changed
+by one at a time. A process works with the seeds that are stored, and with the rounds that it was asked for.
 
 What is asked for is compared by what it is: values by their contents, numbers by their size, runs by their seeds, and
 functions and classes of one's own by a digest of their code. That of bytecode differs between versions of Python, which
@@ -22,10 +28,13 @@ for each seed, unless it is swept.
 """
 
 import datetime
+import hashlib
+import json
 import os
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,16 +44,19 @@ import xarray as xr
 
 from jaxdec.checks import NUMBERS
 from jaxdec.describe import differences
+from jaxdec.storage.claims import Claims
 from jaxdec.storage.entries import Entries
-from jaxdec.storage.files import Arrays, pack, read_json, readable, unpack, write
+from jaxdec.storage.files import Arrays as Numbers
+from jaxdec.storage.files import Damaged, copy_of, located, pack, read_format, read_json, unpack, write, write_twice
 from jaxdec.storage.segments import Segments, SoFar
-from jaxdec.sweeps.arrays import Chunk, Durable, write_chunk
+from jaxdec.sweeps.arrays import Arrays, Chunk, file_of, values_of
 from jaxdec.sweeps.layout import Layout, Shape, Unit
 from jaxdec.sweeps.manifest import FORMAT, Manifest, assemble, attributes
 
-__all__ = ["PATIENCE", "Partial", "Store", "load"]
+__all__ = ["PATIENCE", "Partial", "Store", "load", "read_manifest"]
 
 PATIENCE = 20.0  # seconds that a unit runs before what it has is kept
+MANIFEST = "manifest"  # the claim of those who change it
 
 
 def load(path: str | os.PathLike[str]) -> xr.Dataset:
@@ -64,7 +76,7 @@ def load(path: str | os.PathLike[str]) -> xr.Dataset:
     ...     load(directory).equals(results)
     True
     """
-    store = Store(Path(path))
+    store = Store(located(path))
     dataset = assemble(store.layout, store.read())
     return dataset.assign_attrs(attributes(store.manifest, dataset, store.seconds()))
 
@@ -74,28 +86,50 @@ class Store:
 
     def __init__(self, path: Path, asked: Manifest | None = None):
         """Open what is there; with the manifest of a sweep about to begin, begin it if nothing is."""
-        self.path, self.entries = path, Entries(path, "the unit")
-        self.arrays = Durable(self.entries, "data.zarr")
-        if not (path / "manifest.json").exists():
+        self.path, self.entries = path, Entries(path)
+        self.claims, self.arrays = Claims(path / "claims"), Arrays(self.entries)
+        self.file = path / "manifest.json"
+        if not self.file.exists():
+            if copy_of(self.file).exists() or (path / "done").exists():
+                raise Damaged(self.file, "is missing", path)
             if asked is None:
                 raise ValueError(f"{path} holds no sweep: there is no manifest.json")
-            if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            if path.exists() and (not path.is_dir() or any(not _begun(file) for file in path.iterdir())):
                 raise ValueError(f"{path} is not empty and holds no sweep; give a directory of its own to the store")
-            self._save(replace(asked, created=datetime.datetime.now().isoformat("T", "seconds")))
-        self.manifest = _manifest(path / "manifest.json")
+            with self.claims.alone(MANIFEST):
+                if not self.file.exists():  # else another process has begun it just now
+                    self._save(replace(asked, created=datetime.datetime.now().isoformat("T", "seconds")))
+        self.stretches: int | None = None  # that are looked at; all
+        self._version: Any = None  # of the manifest that was read
+        self.look()
         if asked is not None:
-            self.entries.clean()
-            for mark in (path / "done").glob("*.json"):  # of units that are whole, where a process was killed just then
-                shutil.rmtree(path / "partial" / mark.stem, ignore_errors=True)
+            self._clean()
 
-    @property
-    def layout(self) -> Layout:
-        """The layout of what is stored."""
-        return self.manifest.layout
+    def look(self) -> None:
+        """Take note of what other processes have changed in the manifest."""
+        about = os.stat(self.file)
+        version = about.st_ino, about.st_mtime_ns, about.st_size
+        if version != self._version:
+            self.manifest, self._version = read_manifest(self.file, self.path), version
+        self.layout = self.manifest.layout.until(self.stretches or len(self.manifest.layout.rounds))
 
     def _save(self, manifest: Manifest) -> None:
-        write(self.path / "manifest.json", readable(manifest.to_json()).encode())
-        self.manifest = manifest
+        write_twice(self.file, manifest.to_json())
+
+    def _clean(self) -> None:
+        """Remove what killed processes left over, where the store lets itself be written."""
+        self.entries.clean()
+        with suppress(OSError):
+            if copy_of(self.file).read_bytes() != self.file.read_bytes():
+                with self.claims.alone(MANIFEST):
+                    write(copy_of(self.file), self.file.read_bytes())
+        for partial in (self.path / "partial").glob("*"):
+            with suppress(OSError):
+                unit = Unit(*map(int, partial.name.split(".")))
+                if self.claims.take(partial.name):
+                    if self.done(unit) is not None:  # killed when it was whole, just before this was removed
+                        shutil.rmtree(partial, ignore_errors=True)
+                    self.claims.free(partial.name)
 
     def extend(self, asked: Manifest) -> Manifest:
         """Make room for more seeds and rounds, and return the manifest of the sweep that is asked for, as it is stored.
@@ -103,7 +137,22 @@ class Store:
         Raises:
             ValueError: if what is asked for is another sweep, or less than what is stored; nothing is changed.
         """
-        there, new = self.layout, asked.layout
+        if self._extended(asked) != self.manifest.layout:
+            with self.claims.alone(MANIFEST):
+                self.look()
+                if (extended := self._extended(asked)) != self.manifest.layout:
+                    self._save(replace(self.manifest, layout=extended))
+            self.look()
+        self.stretches = self.manifest.layout.rounds.index(asked.layout.rounds[-1]) + 1
+        self.look()
+        return self.of_sweep(asked)
+
+    def of_sweep(self, asked: Manifest) -> Manifest:
+        """The manifest of the sweep that is asked for, as it is stored."""
+        return replace(self.manifest, layout=self.layout.arranged(asked.layout))
+
+    def _extended(self, asked: Manifest) -> Layout:
+        there, new = self.manifest.layout, asked.layout
         lines = differences(self.manifest.specification, asked.specification)
         if lines:
             shown = "".join(f"\n  {line}" for line in lines[:8]) + (
@@ -117,7 +166,7 @@ class Store:
                 f"{self.path} holds more than this sweep asks for: {', '.join(less)}. Ask for at least as much, or "
                 "read what is there with jaxdec.load"
             )
-        cells = lambda of: [(p.label, sorted(p.cells)) for p in of.programs]
+        cells = lambda of: [(p.label, list(p.cells)) for p in of.programs]
         if cells(there) != cells(new):
             raise ValueError(f"{self.path} was begun by a version of jaxdec that groups cells otherwise; use a new one")
         if new.rounds[-1] > there.rounds[-1] and not self.manifest.states:
@@ -125,14 +174,24 @@ class Store:
                 f"{self.path} was stored with states=False, so that its runs cannot go on from round "
                 f"{there.rounds[-1]}; give a directory of its own to the longer sweep"
             )
-        if (extended := there.extended(new)) != there:
-            self._save(replace(self.manifest, layout=extended))
-        return replace(self.manifest, layout=extended.arranged(new))
+        return there.extended(new)
 
-    def shaped(self, group: int, shape: Shape, at_once: Shape) -> None:
-        """Keep in which units a group is run, and how much of one at once."""
-        if (shaped := self.layout.with_shape(group, shape, at_once)) != self.layout:
-            self._save(replace(self.manifest, layout=shaped))
+    def shaped(self, group: int, shape: Shape, at_once: Shape) -> tuple[Shape, Shape]:
+        """Keep in which units a group is run, unless that is known already, and how much of one at once."""
+
+        def kept() -> tuple[Shape, Shape]:
+            there = self.manifest.layout.programs[group]
+            return there.shape or shape, Shape(*map(min, there.at_once or at_once, at_once))
+
+        program = self.manifest.layout.programs[group]
+        if kept() != (program.shape, program.at_once):
+            with self.claims.alone(MANIFEST):
+                self.look()
+                layout = self.manifest.layout.with_shape(group, *kept())
+                if layout != self.manifest.layout:
+                    self._save(replace(self.manifest, layout=layout))
+            self.look()
+        return kept()
 
     def todo(self, group: int) -> list[Unit]:
         """The units of a group that are still to be run, in order; what they go on from comes before them."""
@@ -145,95 +204,158 @@ class Store:
                 todo.add(before)
         return [unit for unit in every if unit in todo]
 
+    def begin(self, unit: Unit) -> bool:
+        """Claim a unit, if it is still to be run, what it goes on from is there and no other process has claimed it."""
+        if not self.claims.take(_name(unit)):
+            return False
+        self.look()
+        column = [unit._replace(stretch=k) for k in range(unit.stretch, len(self.layout.rounds))]
+        if unit in self._open(column) and (not unit.stretch or self._goes_on(unit._replace(stretch=unit.stretch - 1))):
+            return True
+        self.end(unit)
+        return False
+
+    def _open(self, column: list[Unit]) -> set[Unit]:
+        """The units of some stretches that are to be run, of one chunk and block."""
+        unit, *after = column
+        later = self._open(after) if after else set()
+        needed = self.done(unit) is None or (bool(after) and after[0] in later and not self._goes_on(unit))
+        return later | ({unit} if needed else set())
+
+    def _goes_on(self, unit: Unit) -> bool:
+        """Whether a unit is there with the states that the next one goes on from."""
+        return (mark := self.done(unit)) is not None and _state(unit) in mark["files"]
+
+    def end(self, unit: Unit) -> None:
+        """Give up the claim of a unit."""
+        self.claims.free(_name(unit))
+
+    def close(self) -> None:
+        """Give up all claims."""
+        self.claims.free_all()
+
+    def mine(self, unit: Unit) -> bool:
+        """Whether a unit is still claimed by this process: one that slept for long has lost it."""
+        return self.claims.mine(_name(unit))
+
     def done(self, unit: Unit) -> dict[str, Any] | None:
         """What is known of a unit that is there whole, for all of its seeds; else None.
 
         Raises:
-            ValueError: if one of its files is missing or damaged.
+            Damaged: if one of its files is missing or damaged.
         """
         found = self.entries.found(_name(unit))
-        return found if found is not None and found["seeds"] == self._seeds(unit) else None
+        return found if found is not None and self._is(unit, found) else None
 
-    def _seeds(self, unit: Unit) -> list[int]:
-        """The seeds of a unit by name: a mark of other ones, or of fewer, is not its."""
-        return list(self.layout.seeds[self.layout.seeds_of(unit)])
+    def holds(self, unit: Unit) -> bool:
+        """Whether there is such a unit in the layout."""
+        programs = self.layout.programs
+        return (
+            0 <= unit.group < len(programs)
+            and bool(programs[unit.group].shape)
+            and unit in self.layout.units(unit.group)
+        )
 
-    def write(self, unit: Unit, arrays: Arrays, state: list[np.ndarray] | None, seconds: tuple[float, float]) -> None:
+    def _is(self, unit: Unit, mark: dict[str, Any]) -> bool:
+        """Whether a mark is that of a unit's runs: one of other seeds, or of fewer, is not."""
+        return all(mark[name] == value for name, value in self._runs(unit).items())
+
+    def _runs(self, unit: Unit) -> dict[str, Any]:
+        """The runs of a unit: its cells, in short, its seeds, and after which rounds it begins and ends."""
+        layout = self.layout
+        names = list(layout.programs[unit.group].cells)[layout.cells_of(unit)]
+        cells = hashlib.sha256(json.dumps(names).encode()).hexdigest()
+        seeds, rounds = layout.seeds[layout.seeds_of(unit)], layout.stretch(unit.stretch)
+        return {"cells": cells, "seeds": list(seeds), "rounds": list(rounds)}
+
+    def write(self, unit: Unit, arrays: Numbers, state: list[np.ndarray] | None, seconds: tuple[float, float]) -> None:
         """Store a unit: its files, then its mark.
 
         Raises:
             OSError: if the disk is full or does not let itself be written; nothing that was stored is harmed.
         """
-        files = {}
+        files, kinds = {}, {}
+        self.entries.reopen(_name(unit))
         for name, values in arrays.items():
-            files |= self._chunk(unit, name, values)
+            chunk, place = self.chunk(unit, values.dtype.name, values.shape), self._place(unit, name)
+            files |= self.arrays.write(place, values, chunk, self.claims.alone(MANIFEST))
+            kinds[name] = [chunk.dtype, list(chunk.size)]
         if state is not None:
             files |= self.entries.put(_state(unit), pack({str(k): leaf for k, leaf in enumerate(state)}))
-        facts = {"seeds": self._seeds(unit), "compile": seconds[0], "run": seconds[1]}
-        self.entries.close(_name(unit), files, **facts)
+        facts = {"arrays": kinds, "compile": seconds[0], "run": seconds[1]}
+        self.entries.close(_name(unit), files, **self._runs(unit), **facts)
         if unit.stretch and state is not None:  # the states before are no longer needed
             before = unit._replace(stretch=unit.stretch - 1)
             self.entries.drop(_name(before), _state(before))
         shutil.rmtree(self.path / "partial" / _name(unit), ignore_errors=True)
 
-    def _chunk(self, unit: Unit, name: str, values: np.ndarray) -> dict[str, Any]:
-        """Write what a unit has of one Zarr array."""
-        program, when = self.layout.programs[unit.group], self.layout.records(unit.stretch)
-        records, node = when.stop - when.start, values.shape[3:]
-        if values.ndim == 1:
-            chunk = Chunk((records,), (records,), (0,), ("round",))
-        else:
-            size = program.shape or self.layout.size(unit)
-            chunk = Chunk(
-                (len(self.layout.seeds), len(program.cells), records, *node),
-                (size.seeds, size.cells, records, *node),
-                (unit.block, unit.chunk, 0, *(0 for _ in node)),
-                ("seed", "cell", "round", "node")[: values.ndim],
-            )
-        return write_chunk(self.arrays, f"{unit.group}/{unit.stretch}/{name}", values, chunk)
+    def _place(self, unit: Unit, name: str) -> str:
+        return f"{unit.group}/{unit.stretch}/{name}"
 
-    def read(self) -> Iterator[tuple[Unit, Arrays]]:
+    def chunk(self, unit: Unit, dtype: str, shape: tuple[int, ...]) -> Chunk:
+        """Which chunk of its Zarr array a unit's values of some shape are."""
+        program, when = self.layout.programs[unit.group], self.layout.records(unit.stretch)
+        records, node = when.stop - when.start, shape[3:]
+        if len(shape) == 1:
+            return Chunk(dtype, (records,), (records,), (0,))
+        size = program.shape or self.layout.size(unit)
+        return Chunk(
+            dtype,
+            (len(self.layout.seeds), len(program.cells), records, *node),
+            (size.seeds, size.cells, records, *node),
+            (unit.block, unit.chunk, 0, *(0 for _ in node)),
+        )
+
+    def read(self) -> Iterator[tuple[Unit, Numbers]]:
         """The units that are there, with their arrays."""
+        checked: set[str] = set()
         for g, program in enumerate(self.layout.programs):
             for unit in self.layout.units(g) if program.shape else []:
-                if self.done(unit) is not None:
-                    yield unit, self.of(unit)
+                if (arrays := self.of(unit, checked)) is not None:
+                    yield unit, arrays
 
-    def of(self, unit: Unit) -> Arrays:
-        """The arrays of a unit by name."""
-        mark = self.entries.found(_name(unit))
-        folder = f"data.zarr/{unit.group}/{unit.stretch}/"
-        found = {}
-        for name in mark["files"] if mark else ():
-            if name.startswith(folder):
-                path = self.path / folder / (variable := name.removeprefix(folder).partition("/")[0])
-                found[variable] = self._values(path / "zarr.json", unit, self.entries.bytes(_name(unit), name, mark))
-        return found
+    def of(self, unit: Unit, checked: set[str] | None = None) -> Numbers | None:
+        """The arrays of a unit by name; None where it is not there. `checked` are the Zarr arrays that need not be.
 
-    def _values(self, metadata: Path, unit: Unit, data: bytes) -> np.ndarray:
-        known = read_json(metadata)
-        dtype, shape = known.get("data_type"), known.get("chunk_grid", {}).get("configuration", {}).get("chunk_shape")
-        if dtype not in NUMBERS or not isinstance(shape, list):
-            raise ValueError(f"{metadata} is of dtype {dtype!r}; a stored sweep holds numbers alone")
-        array = np.frombuffer(data, np.dtype(dtype).newbyteorder("<")).astype(dtype)
-        if array.size != np.prod(shape):
-            raise ValueError(f"{metadata} says that a chunk is {shape}, but one holds {array.size} numbers")
-        array = array.reshape(shape)
+        Raises:
+            Damaged: naming the file.
+        """
+        if (mark := self.done(unit)) is None:
+            return None
+        checked = set() if checked is None else checked
+        try:
+            return {name: self._values(unit, name, kind, mark, checked) for name, kind in mark["arrays"].items()}
+        except Damaged:
+            if self.done(unit) != mark:  # another process has just begun to write it anew, with more seeds
+                return None
+            raise
+
+    def _values(self, unit: Unit, name: str, kind: list[Any], mark: Any, checked: set[str]) -> np.ndarray:
+        place, (dtype, size) = self._place(unit, name), kind
+        if dtype not in NUMBERS:
+            found = f"says that {name} is of dtype {dtype!r}: a stored sweep holds numbers alone"
+            raise Damaged(self.entries.mark(_name(unit)), found, self.path)
+        chunk = self.chunk(unit, dtype, tuple(size))
+        if place not in checked:
+            self.arrays.check(place, chunk)
+            checked.add(place)
+        array = values_of(self.entries.bytes(_name(unit), file_of(place, chunk.at), mark), dtype, chunk.size)
         if array.ndim == 1:
             return array
-        size = self.layout.size(unit)
-        return array[: size.seeds, : size.cells]
+        actual = self.layout.size(unit)
+        return array[: actual.seeds, : actual.cells]
 
-    def state(self, unit: Unit) -> Arrays:
+    def state(self, unit: Unit) -> Numbers:
         """What the runs of a unit carry, as `write` got it."""
         return unpack(self.entries.bytes(_name(unit), _state(unit)))
 
     def partial(self, unit: Unit, about: Any) -> "Partial":
         """Where the segments of a unit under way are kept; those of a unit that has become another are removed."""
         path = self.path / "partial" / _name(unit)
-        if (path / "run.json").exists() and differences(read_json(path / "run.json").get("run"), about):
-            shutil.rmtree(path)
-        return Partial(path, about)
+        with suppress(ValueError):  # what is damaged is named when it is read
+            if path.exists() and differences(read_json(path / "run.json").get("run"), about):
+                shutil.rmtree(path)
+        return Partial(path, about, self.path)
 
     def seconds(self) -> tuple[float, float]:
         """What compiling and running have taken, over all sessions."""
@@ -244,22 +366,22 @@ class Store:
 class Partial:
     """The segments of a unit under way, kept where it takes long."""
 
-    def __init__(self, path: Path, about: Any):
-        self.path, self.about = path, about
+    def __init__(self, path: Path, about: Any, directory: Path):
+        self.path, self.about, self.directory = path, about, directory
         self.segments: Segments | None = None  # no file is written before there is something to keep
         self.since = time.monotonic()
 
     def last(self) -> SoFar | None:
         if not self.path.exists():
             return None
-        self.segments = Segments(self.path, self.about)
+        self.segments = Segments(self.path, self.about, self.directory)
         return self.segments.last()
 
     def due(self) -> bool:
         return time.monotonic() - self.since >= PATIENCE
 
     def add(self, begin: int, new: SoFar) -> None:
-        self.segments = self.segments or Segments(self.path, self.about)
+        self.segments = self.segments or Segments(self.path, self.about, self.directory)
         self.segments.add(begin, new)
         self.since = time.monotonic()
 
@@ -272,14 +394,20 @@ def _state(unit: Unit) -> str:
     return f"states/{_name(unit)}"
 
 
-def _manifest(path: Path) -> Manifest:
-    found = read_json(path)
-    if found.get("format") != FORMAT:
-        raise ValueError(
-            f"{path} is of format {found.get('format')!r}; this version of jaxdec reads {FORMAT!r}. Read it with the "
-            "version that wrote it, or give another directory"
-        )
+def _begun(file: Path) -> bool:
+    """Whether a file is of a process that is about to begin a store."""
+    return file.name == "claims" or file.name.endswith(".tmp")
+
+
+def read_manifest(path: Path, directory: Path) -> Manifest:
+    """The manifest of a store.
+
+    Raises:
+        Damaged: if it is not what was written.
+        OtherFormat: if it is whole, and of another version.
+    """
+    found = read_format(path, FORMAT, directory)
     try:
         return Manifest.from_json(found)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is damaged: {error!r} is missing, or not what it was") from error
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise Damaged(path, f"is damaged: {error!r}", directory) from error

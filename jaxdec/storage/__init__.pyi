@@ -1,3 +1,3 @@
-from . import entries, files, segments
+from . import entries, files, places, segments
 
-__all__ = ["entries", "files", "segments"]
+__all__ = ["entries", "files", "places", "segments"]

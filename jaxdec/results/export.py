@@ -133,7 +133,9 @@ def to_latex(results: Any, metric: str | None = None, others: Sequence[str] | No
             return "--" if np.isnan(value) else f"{value:,.0f}".replace(",", r"\,")
         if column == "diverged":
             return f"{value} of {row['runs']}"
-        return "--" if value == "–" else latex(value) if isinstance(value, str | bool) or value is None else _number(value)
+        return (
+            "--" if value == "–" else latex(value) if isinstance(value, str | bool) or value is None else _number(value)
+        )
 
     lines = [" & ".join(latex(titled(c)) for c in columns)]
     lines += [

@@ -52,7 +52,9 @@ def _side_by_side(runs: dict[str, xr.Dataset]) -> xr.Dataset:
     first = next(iter(runs))
     for label, one in runs.items():
         if not np.array_equal(one["round"], runs[first]["round"]):
-            raise ValueError(f"{first} and {label} are recorded at different rounds; run them with one rounds and every")
+            raise ValueError(
+                f"{first} and {label} are recorded at different rounds; run both for as long, with one `every`"
+            )
     metrics = [name for name in runs[first].data_vars if all(name in one for one in runs.values())]
     if not metrics:
         raise ValueError(f"{', '.join(runs)} have no metric in common")

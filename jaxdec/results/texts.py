@@ -13,31 +13,31 @@ _LATEX = {c: rf"\{c}" for c in "&%$#_{}"} | {
 
 
 def plain(text: object) -> str:
-    """A text on which no terminal acts: control characters as Python writes them, but for the ends of lines.
+    r"""A text on which no terminal acts: control characters as Python writes them, but for the ends of lines.
 
-    >>> plain("K-GT [ours]"), plain("a\\x1b[31m")
-    ('K-GT [ours]', 'a\\\\x1b[31m')
+    >>> plain("K-GT [ours]"), plain("a\x1b[31m")
+    ('K-GT [ours]', 'a\\x1b[31m')
     """
     shown = (c if c == "\n" or unicodedata.category(c) not in ("Cc", "Cs") else repr(c)[1:-1] for c in str(text))
     return "".join(shown)
 
 
-def titled(name: object) -> str:
+def titled(name: str) -> str:
     """What a column or an axis is called: a name of the library's own in words, and any other as it is.
 
     >>> titled("test_accuracy"), titled("my_metric")
     ('test accuracy', 'my_metric')
     """
-    return str(name).replace("_", " ") if name in OWN else str(name)
+    return name.replace("_", " ") if name in OWN else name
 
 
 def verbatim(text: object) -> str:
-    """A text for matplotlib, which takes what stands between dollars for mathematics.
+    r"""A text for matplotlib, which takes what stands between dollars for mathematics.
 
     Its legends leave out what has no label or one that begins with "_": such a label begins with a space of no width.
 
     >>> verbatim("$K$, 5 %")
-    '\\\\$K\\\\$, 5 %'
+    '\\$K\\$, 5 %'
     """
     shown = plain(text).replace("$", r"\$")
     return shown if shown and shown[0] != "_" else f"\u200b{shown}"

@@ -89,7 +89,7 @@ class Grid:
             if _total(columns) <= width:
                 return [columns]
         keys, rest = least[: self.keys], least[self.keys :]
-        room = max(width // 2 - 4, 3 * self.keys)  # of texts that are too long, which are folded
+        room = max(3 * width // 5, 3 * self.keys)  # of texts that are too long, which are folded
         while sum(w for _, w in keys) + 3 * len(keys) > room and max(w for _, w in keys) > 3:
             longest = max(range(len(keys)), key=lambda k: keys[k][1])
             keys[longest] = keys[longest][0], keys[longest][1] - 1

@@ -156,8 +156,8 @@ def tune(
     known = objects(algorithms, problem, network)["algorithm"]
     arguments = {"seeds": seeds, "rounds": rounds, "every": every} | arguments
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description:>20}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn("cells · best"),
-               TextColumn("{task.fields[best]}"), TimeElapsedColumn())  # fmt: skip
+    columns = (TextColumn("{task.description:>20}", markup=False), BarColumn(), MofNCompleteColumn(),
+               TextColumn("cells · best {task.fields[best]}"), TimeElapsedColumn())  # fmt: skip
     searches = []
     with Progress(
         *columns, console=console, disable=not (console.is_terminal if progress is None else progress)

@@ -35,7 +35,6 @@ in a file is looked up or executed.
 """
 
 import dataclasses
-import difflib
 import importlib
 import inspect
 import json
@@ -53,18 +52,16 @@ import numpy as np
 import optax
 from jax.tree_util import Partial
 
-from jaxdec import algorithms, checks, compressors, data, graphs, metrics, networks, problems, scaling
+from jaxdec import algorithms, checks, compressors, data, graphs, networks, problems, scaling
 from jaxdec._module import step_sizes
+from jaxdec.catalogue import MODULES, measures, nearest, public
 from jaxdec.networks import outages
+from jaxdec.storage.places import place
 from jaxdec.sweeps.axes import counted, log_uniform, uniform
 from jaxdec.sweeps.engine import sweep
 
-__all__ = ["HOMES", "MODULES", "SINGULAR", "SPACES", "from_toml", "measures", "public"]
+__all__ = ["HOMES", "PATHS", "SINGULAR", "SPACES", "from_toml"]
 
-MODULES = {
-    module.__name__.split(".")[-1]: module
-    for module in (algorithms, problems, networks, outages, data, graphs, compressors, scaling)
-}
 SINGULAR = {"algorithm": "algorithms", "problem": "problems", "network": "networks"}
 HOMES = (  # where an unqualified type of an argument is looked up, by the argument's name
     (r"algorithms?", algorithms),
@@ -76,6 +73,7 @@ HOMES = (  # where an unqualified type of an argument is looked up, by the argum
     (r"loss|activity", outages),
     (r"W|Ws|R|C|graph", graphs),
 )
+PATHS = ("store", "checkpoint")
 SPACES: dict[str, Callable[..., Any]] = {
     "geomspace": np.geomspace,
     "linspace": np.linspace,
@@ -118,24 +116,7 @@ def from_toml(path: str | PathLike[str], **changes: Any) -> dict[str, Any]:
     >>> arguments["algorithms"], arguments["over"]
     ({'DSGD': DSGD(lr=0.1)}, {'lr': [0.01, 0.1, 1.0]})
     """
-    return _Reader(Path(path)).arguments(changes)
-
-
-def public(module: ModuleType) -> dict[str, Any]:
-    """The classes and functions that a module offers by name, those of jaxdec's private modules left out."""
-    names = getattr(module, "__all__", None) or [name for name in vars(module) if not name.startswith("_")]
-
-    def offered(thing: Any) -> bool:
-        home = getattr(thing, "__module__", None) or ""
-        return (
-            (inspect.isclass(thing) or inspect.isfunction(thing))
-            and home.startswith("jaxdec.")
-            and not any(part.startswith("_") for part in home.split("."))
-            and not getattr(thing, "_is_protocol", False)
-            and not (inspect.isclass(thing) and issubclass(thing, tuple))
-        )
-
-    return {name: getattr(module, name) for name in sorted(names) if offered(getattr(module, name))}
+    return _Reader(place(path)).arguments(changes)
 
 
 class _Reader:
@@ -149,9 +130,10 @@ class _Reader:
 
     def arguments(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         try:
-            table = tomllib.loads(self.path.read_text(encoding="utf-8"))
+            table = tomllib.loads(self.path.read_text(encoding="utf-8-sig"))  # as editors of Windows write it
         except ValueError as error:  # of TOML, with its line and column, or of UTF-8
-            raise self.error("", f"not a TOML file: {error}") from error
+            advice = "; save it as UTF-8" if isinstance(error, UnicodeDecodeError) else ""
+            raise self.error("", f"not a TOML file: {error}{advice}") from error
         known = [name for name in inspect.signature(sweep).parameters if name != "progress"]
         found: dict[str, Any] = {}
         for one, many in SINGULAR.items():
@@ -160,11 +142,11 @@ class _Reader:
         for key, value in table.items():
             name = SINGULAR.get(key, key)
             if name not in known:
-                raise self.error(key, f"a sweep has no {key!r}; {_nearest(key, [*SINGULAR, *known])}")
+                raise self.error(key, f"a sweep has no {key!r}; {nearest(key, [*SINGULAR, *known])}")
             if name in SINGULAR.values():
                 found[name] = self.part(key, value)
             else:
-                found[name] = self.metrics(value) if key == "metrics" else value
+                found[name] = self.metrics(value) if key == "metrics" else self.path_of(key, value)
         if "over" in table:
             found["over"] = self.over(table["over"], found.get("algorithms"))
         found |= changes
@@ -172,6 +154,15 @@ class _Reader:
             if name not in found:
                 raise self.error("", f"{name} is missing; a sweep needs algorithms, a problem, a network and rounds")
         return found
+
+    def path_of(self, key: str, value: Any) -> Any:
+        """A store or a checkpoint with `~` and variables filled in; any other argument as it is."""
+        if key not in PATHS or not isinstance(value, str):
+            return value
+        try:
+            return place(value)
+        except ValueError as error:
+            raise self.error(key, str(error)) from error
 
     def part(self, key: str, value: Any) -> Any:
         """One algorithm, problem or network, or all of them: a table of labels or a list."""
@@ -215,7 +206,7 @@ class _Reader:
         label, parameters = table["type"], inspect.signature(make).parameters
         for name in table:
             if name != "type" and name not in parameters:
-                raise self.error(_join(key, name), f"{label} has no {name!r}; {_nearest(name, list(parameters))}")
+                raise self.error(_join(key, name), f"{label} has no {name!r}; {nearest(name, list(parameters))}")
         arguments: dict[str, Any] = {}
         for name, parameter in parameters.items():
             if name in table:
@@ -249,12 +240,12 @@ class _Reader:
             raise self.error(at, f"{short!r} is in {' and '.join(where)}; write {where[0]}.{short}")
         names = [n for m in looked for n in public(m)]
         where = f"jaxdec.{looked[0].__name__.split('.')[-1]} has" if len(looked) == 1 else "jaxdec's modules have"
-        raise self.error(at, f"{where} no {short!r}; {_nearest(short, names)}")
+        raise self.error(at, f"{where} no {short!r}; {nearest(short, names)}")
 
     def own(self, module: str, name: str, key: str, metric: bool = False) -> Callable[..., Any]:
         """The class or function of that name in a module of the user's own."""
         if not re.fullmatch(r"[A-Za-z_][\w.]*", module) or module.partition(".")[0] in sys.stdlib_module_names:
-            raise self.error(key, f"no module {module!r}; {_nearest(module, [*MODULES, 'optax'])}")
+            raise self.error(key, f"no module {module!r}; {nearest(module, [*MODULES, 'optax'])}")
         folder = str(Path.cwd())
         sys.path.insert(0, folder)
         try:
@@ -262,7 +253,7 @@ class _Reader:
         except ModuleNotFoundError as error:
             if error.name is None or not f"{module}.".startswith(f"{error.name}."):
                 raise self.error(key, f"{module} cannot be imported: {error}") from error
-            options = _nearest(module, [*MODULES, "optax"])
+            options = nearest(module, [*MODULES, "optax"])
             raise self.error(key, f"no module {module!r} here, in {folder}, nor installed; {options}") from error
         except (ImportError, SyntaxError) as error:
             raise self.error(key, f"{module} cannot be imported: {error}") from error
@@ -277,7 +268,7 @@ class _Reader:
             return thing
         names = [k for k, v in vars(found).items() if inspect.isclass(v) or inspect.isfunction(v)]
         if thing is None and not name.startswith("_"):
-            raise self.error(key, f"{module} has no {name!r}; {_nearest(name, [n for n in names if n[0] != '_'])}")
+            raise self.error(key, f"{module} has no {name!r}; {nearest(name, [n for n in names if n[0] != '_'])}")
         kinds = "a function" if metric else "a @module class, or a function of a module in the current folder"
         raise self.error(key, f"{module}.{name} is not {kinds}")
 
@@ -317,7 +308,7 @@ class _Reader:
             module, _, short = name.rpartition(".")
             return self.own(module, short, "metrics", metric=True)
         if name not in known:
-            raise self.error("metrics", f"jaxdec.metrics has no {name!r}; {_nearest(str(name), list(known))}")
+            raise self.error("metrics", f"jaxdec.metrics has no {name!r}; {nearest(str(name), list(known))}")
         return known[name]
 
     def over(self, value: Any, algorithms: Any) -> dict[Any, Any] | list[dict[str, Any]]:
@@ -342,7 +333,7 @@ class _Reader:
         if len(kinds) == 1 and not wrong:
             return self.space(kinds[0], table, key)
         expected = f"expected a list, or one of {', '.join(SPACES)} = [low, high, count]; got {value!r}"
-        raise self.error(key, f"{expected}. {_nearest(wrong[0], words)}" if wrong else expected)
+        raise self.error(key, f"{expected}. {nearest(wrong[0], words)}" if wrong else expected)
 
     def space(self, kind: str, table: dict[str, Any], key: str) -> list[float]:
         bounds = table[kind]
@@ -364,11 +355,6 @@ class _Reader:
             raise self.error(_join(key, kind), str(error)) from error
         digits = table.get("digits", 12)  # significant ones: 0.1 rather than 0.10000000000000002
         return [float(f"{v:.{digits}g}") for v in values]
-
-
-def measures() -> dict[str, Any]:
-    """The metrics of `jaxdec.metrics`, by name."""
-    return {name: getattr(metrics, name) for name in metrics.__all__}
 
 
 def _home(name: str) -> ModuleType | None:
@@ -399,10 +385,3 @@ def _together(name: str) -> str | tuple[str, ...]:
 
 def _join(key: str, name: str) -> str:
     return f"{key}.{name if re.fullmatch(r'[A-Za-z0-9_-]+', name) else json.dumps(name, ensure_ascii=False)}"
-
-
-def _nearest(name: str, names: list[str]) -> str:
-    """The sentence that helps whoever mistyped `name`."""
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    listed = ", ".join(names)
-    return f"did you mean {' or '.join(map(repr, near))}? There are {listed}" if near else f"there are {listed}"

@@ -10,7 +10,8 @@ import pytest
 
 from jaxdec import algorithms as A
 from jaxdec import cli, compressors, data, graphs, metrics, networks, problems
-from jaxdec.spec import MODULES, from_toml, public
+from jaxdec.catalogue import MODULES, public
+from jaxdec.spec import from_toml
 from jaxdec.sweeps import axes
 
 ROOT = Path(__file__).parents[1]

@@ -2,7 +2,8 @@
 
 The convex experiments, with 20 clients: real sets of the LIBSVM collection, in the folder that JAXDEC_DATA names, and
 synthetic ones. The settings are those of the authors' code, which records a loss once an epoch, before its last step;
-here it is after it. That code does not seed its synthetic sets: here each seed is a draw of the same law.
+here it is after it. That code does not seed its synthetic sets: here each seed is a draw of the same law. Everything is
+computed in float64, whatever the precision of JAX.
 """
 
 import dataclasses
@@ -38,6 +39,7 @@ __all__ = [
     "minimum",
     "real",
     "smoothness",
+    "stride",
     "synthetic_least_squares",
     "synthetic_logistic",
 ]
@@ -59,6 +61,7 @@ class InverseSqrt:
 # Problems.
 
 
+@jax.enable_x64(True)
 def real(name: str, *, split: Literal["clusters", "iid"] = "clusters", batch_size: int | None = None) -> Any:
     """Logistic regression without regularizer on a9a, phishing or w8a, features scaled to mean 0 and variance 1.
 
@@ -82,6 +85,7 @@ def real(name: str, *, split: Literal["clusters", "iid"] = "clusters", batch_siz
     return problems.logistic(scaled, data.from_lists(parts, total), batch_size=batch_size, sampling="subset")
 
 
+@jax.enable_x64(True)
 def synthetic_least_squares(
     *, noise: Literal["client", "sample", "none"] = "client", batch_size: int | None = 1, seed: int = 0
 ) -> Any:
@@ -107,6 +111,7 @@ def synthetic_least_squares(
     return problems.least_squares(samples, _blocks(), batch_size=batch_size, bias=False, sampling="subset")
 
 
+@jax.enable_x64(True)
 def synthetic_logistic(*, batch_size: int | None = None, seed: int = 0) -> Any:
     """Logistic regression in two dimensions, w = (10, 10): one draw of inputs for all clients, of two kinds.
 
@@ -168,6 +173,7 @@ def methods(lr: Any, *, feedback: float | None = None, levels: int = 1) -> dict[
     }
 
 
+@jax.enable_x64(True)
 def convex(
     problem: Any,
     *,
@@ -186,28 +192,43 @@ def convex(
         epochs: how many.
         decreasing: whether the step decreases.
         seeds: how many.
-        records: how many records after the start; fewer if it does not divide the rounds.
+        records: how many records after the start, at least.
         least: F*; None computes it.
     """
     L = smoothness(problem)
     per_epoch = 1 if problem.minibatch is None else int(np.min(problem.counts)) // problem.minibatch
     rounds = epochs * per_epoch
-    records = max(k for k in range(1, records + 1) if rounds % k == 0)
     chosen = methods(InverseSqrt(1 / L) if decreasing else 1 / L, feedback=1 / L)
-    horizon: dict[str, Any] = {"rounds": rounds, "every": rounds // records, "metrics": (metrics.loss,)}
-    return excess(sweep(chosen, problem, networks.server(problem.n), seeds=seeds, **horizon), problem, least)
+    horizon: dict[str, Any] = {"rounds": rounds, "every": stride(rounds, records), "metrics": (metrics.loss,)}
+    result = sweep(chosen, _float64(problem), networks.server(problem.n), seeds=seeds, **horizon)
+    return excess(result, problem, least)
 
 
+def stride(rounds: int, records: int) -> int:
+    """The longest stride that divides the rounds into at least so many records; 1 where there are fewer rounds.
+
+    >>> stride(500, 10), stride(500 * 7, 10), stride(7, 10)
+    (50, 350, 1)
+    """
+    return max(k for k in range(1, rounds + 1) if rounds % k == 0 and (rounds // k >= records or k == 1))
+
+
+@jax.enable_x64(True)
 def alphas(problem: Any, *, epochs: int = 120, seeds: int = 5, least: float | None = None) -> xr.Dataset:
     """MCM over rates of the model's memory: 0, three that the theory allows, and 1; over `down_alpha`."""
     L, omega = smoothness(problem), float(Quantization(levels=1).omega(problem.blocks))
     rates = [0.0, 1 / (8 * omega), 1 / (2 * (omega + 1)), 1 / (omega + 1), 1.0]
     rounds = epochs * (int(np.min(problem.counts)) // problem.minibatch)
-    horizon: dict[str, Any] = {"seeds": seeds, "rounds": rounds, "every": rounds // 10, "metrics": (metrics.loss,)}
+    horizon: dict[str, Any] = {
+        "seeds": seeds,
+        "rounds": rounds,
+        "every": stride(rounds, 10),
+        "metrics": (metrics.loss,),
+    }
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="MCM.down_alpha")  # 0 and 1 are the controls
         mcm = methods(1 / L)["MCM"]
-        result = sweep(mcm, problem, networks.server(problem.n), over={"down_alpha": rates}, **horizon)
+        result = sweep(mcm, _float64(problem), networks.server(problem.n), over={"down_alpha": rates}, **horizon)
     return excess(result, problem, least)
 
 

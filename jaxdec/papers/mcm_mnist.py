@@ -4,10 +4,12 @@ The baseline of the paper's MNIST experiment: distributed SGD without compressio
 them in every round, minibatches of 128 drawn with replacement, step size 0.1, no momentum, on the network of PyTorch's
 MNIST example with its dropout. An epoch is 24 rounds. Images are normalized by the mean and deviation of that example,
 0.1307 and 0.3081, which is our choice: in 10 of the paper's 300 epochs it takes the test accuracy from 93 % to 95 %.
+Everything is computed in float32, whatever the precision of JAX.
 """
 
 from typing import Any
 
+import jax
 import xarray as xr
 
 from jaxdec import data, networks, nn, problems
@@ -29,6 +31,7 @@ def problem(images: data.Dataset, *, workers: int = WORKERS, batch_size: int = B
     return problems.neural(nn.models.MNISTCNN(), images, partition, batch_size=batch_size, augment=normalize)
 
 
+@jax.enable_x64(False)
 def experiment(images: data.Dataset, *, epochs: int = 10, algorithm: Any = None, seed: int = 0) -> xr.Dataset:
     """Test loss and accuracy of the server's model after every epoch.
 

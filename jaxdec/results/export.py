@@ -6,50 +6,49 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from rich.table import Table
 
 from jaxdec.results.labels import labelled
 from jaxdec.results.statistics import larger_is_better
 from jaxdec.results.summary import KINDS, SPENT, known, ran, summarize
+from jaxdec.results.terminal import Column, Grid
+from jaxdec.results.texts import latex, titled
 
 __all__ = ["table", "tidy", "to_csv", "to_latex"]
 
 
-def table(results: Any, title: str, metric: str | None = None) -> Table:
+def table(results: Any, title: str, metric: str | None = None) -> Grid:
     """For a terminal: each algorithm, problem and network at its best values, how it ends there and what it spent."""
     results = labelled(results)
     rows = summarize(results, metric)
     metric = known(results, metric)
-    shown = Table(title=title, title_justify="left")
-    columns = [str(c) for c in rows if c not in ("low", "high", "runs", "edge", "bits", "bits_down")]
-    chosen = columns[: columns.index(metric)]
-    names = {"grads": "gradients"} | {c: f"best {c}" for c in chosen if c not in KINDS}
-    for column in columns:
-        text = column in KINDS or isinstance(rows[column].iloc[0], str)
-        shown.add_column(names.get(column, column.replace("_", " ")), justify="left" if text else "right")
-        if column == metric:
-            shown.add_column("10–90 %", justify="right")
-    for row in rows.to_dict("records"):
-        cells = []
-        for column in columns:
-            value = row[column]
-            if column in ("grads", "vectors"):
-                cells.append("–" if np.isnan(value) else f"{value:,.0f}")
-            elif column == "diverged":
-                cells.append(f"{value} of {row['runs']}")
-            elif column == metric:
-                low, high = (_digits(row[end], column) for end in ("low", "high"))
-                cells += [
-                    _digits(value, column),
-                    low if low == high else f"{low} to {high}" if "-" in low + high else f"{low}–{high}",
-                ]
-            elif column in chosen:
-                cells.append((f"{value:g}" if isinstance(value, float) else str(value)) + "*" * (column in row["edge"]))
-            else:
-                cells.append(_digits(value, column))
-        shown.add_row(*cells)
-    shown.caption = "gradients and vectors: per node, over the whole run. *: at the edge of the grid."
-    return shown
+    names = [str(c) for c in rows if c not in ("low", "high", "runs", "edge", "bits", "bits_down")]
+    chosen = names[: names.index(metric)]
+    headers = {"grads": "gradients"} | {c: f"best {c}" for c in chosen if c not in KINDS}
+    records = rows.to_dict("records")
+
+    def cell(name: str, row: dict[Any, Any]) -> str:
+        value = row[name]
+        if name in ("grads", "vectors"):
+            return "–" if np.isnan(value) else f"{value:,.0f}"
+        if name == "diverged":
+            return f"{value} of {row['runs']}"
+        if name in chosen:
+            return (f"{value:g}" if isinstance(value, float) else str(value)) + "*" * (name in row["edge"])
+        return _digits(value, name)
+
+    columns = []
+    for name in names:
+        text = name in KINDS or isinstance(rows[name].iloc[0], str)
+        columns.append(Column(headers.get(name, titled(name)), [cell(name, row) for row in records], not text))
+        if name == metric:
+            columns.append(Column("10–90 %", [_between(row["low"], row["high"], name) for row in records]))
+    caption = "gradients and vectors: per node, over the whole run. *: at the edge of the grid."
+    return Grid(title, columns, sum(name in KINDS for name in names), caption)
+
+
+def _between(low: float, high: float, metric: str) -> str:
+    first, last = _digits(low, metric), _digits(high, metric)
+    return first if first == last else f"{first} to {last}" if "-" in first + last else f"{first}–{last}"
 
 
 def _digits(value: float, metric: str) -> str:
@@ -134,9 +133,11 @@ def to_latex(results: Any, metric: str | None = None, others: Sequence[str] | No
             return "--" if np.isnan(value) else f"{value:,.0f}".replace(",", r"\,")
         if column == "diverged":
             return f"{value} of {row['runs']}"
-        return _text(value) if isinstance(value, str | bool) or value is None else _number(value)
+        return (
+            "--" if value == "–" else latex(value) if isinstance(value, str | bool) or value is None else _number(value)
+        )
 
-    lines = [" & ".join(_text(c.replace("_", " ")) for c in columns)]
+    lines = [" & ".join(latex(titled(c)) for c in columns)]
     lines += [
         " & ".join(cell(c, row, strong) for c in columns)
         for row, strong in zip(rows.to_dict("records"), bold, strict=True)
@@ -145,14 +146,6 @@ def to_latex(results: Any, metric: str | None = None, others: Sequence[str] | No
     head, *body = (rf"{line} \\" for line in lines)
     return "\n".join([rf"\begin{{tabular}}{{{shape}}}", r"\toprule", head, r"\midrule", *body, r"\bottomrule",
                       r"\end{tabular}"])  # fmt: skip
-
-
-_SPECIAL = str.maketrans({c: rf"\{c}" for c in "&%$#_{}"} | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-                                                             "\\": r"\textbackslash{}"})  # fmt: skip
-
-
-def _text(value: object) -> str:
-    return "--" if value == "–" else str(value).translate(_SPECIAL)
 
 
 def _number(value: float, digits: int = 3) -> str:

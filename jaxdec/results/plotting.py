@@ -11,6 +11,7 @@ from jaxdec.data import Dataset, Partition, label_counts
 from jaxdec.results.labels import labelled
 from jaxdec.results.statistics import bootstrap, larger_is_better, quantiles
 from jaxdec.results.summary import KINDS, best, fields, known, swept
+from jaxdec.results.texts import verbatim
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,6 +24,7 @@ __all__ = [
     "LINES",
     "MARKERS",
     "STYLE",
+    "WIDE",
     "Band",
     "curves",
     "overview",
@@ -38,6 +40,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES = ("-", "--", ":", "-.")
 
 BUBBLE = 14.0  # points, the diameter of the largest
+WIDE = 0.075  # inches, of a character
 STYLE = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -108,13 +111,15 @@ def curves(
             )
     bands = [_band(one[metric], band, confidence) for _, one in lines]
     log_y = _logarithmic(metric, np.concatenate([middle for _, middle, _ in bands]))
+    empty = True
     for k, ((label, one), (low, middle, high)) in enumerate(zip(lines, bands, strict=True)):
         at = one[x].transpose(..., "round").values
         at = at if at.ndim == 1 else at.mean(axis=0)
         ends = len(middle) if np.isfinite(middle).all() else int(np.argmin(np.isfinite(middle)))
         shown = (np.arange(len(at)) < ends) & (at > 0 if log_x else True) & (middle > 0 if log_y else True)
+        empty = empty and not shown.any()
         look = _look(k)
-        label = label if shown.any() else f"{label} (nothing to draw)"
+        label = verbatim(label) + " (nothing to draw)" * (not shown.any())
         ax.plot(at[shown], middle[shown], label=label, markevery=max(1, len(at) // 8), **look)
         if shown.any() and ends < len(middle):
             ax.plot(at[shown][-1], middle[shown][-1], marker="x", ms=8, mew=2, color=look["color"], ls="none")
@@ -122,7 +127,9 @@ def curves(
             inside = [v for end in (low, middle, high) for v in end[shown] if np.isfinite(v) and (v > 0 or not log_y)]
             low, high = (np.clip(end, min(inside, default=0), max(inside, default=0)) for end in (low, high))
             ax.fill_between(at[shown], low[shown], high[shown], color=look["color"], alpha=0.15, lw=0)
-    ax.set(xlabel=LABELS.get(x, x), ylabel=LABELS.get(metric, metric.replace("_", " ")))
+    ax.set(xlabel=_named(x), ylabel=_named(metric))
+    if empty:
+        return _says(ax, "nothing to draw:\nno median run is finite")
     if log_y:
         ax.set_yscale("log")
     if log_x:
@@ -151,9 +158,10 @@ def sensitivity(results: Any, metric: str, *, over: str = "lr", ax: "Axes | None
             one = one.isel({dim: chosen[dim] for dim in others})
         low, middle, high = _band(one[metric].isel(round=-1).transpose("seed", over), "quantiles")
         at = one[fields(one, over)[0]].values
+        at = at if np.issubdtype(at.dtype, np.number) else np.array([verbatim(value) for value in at])
         look = _look(k)
         shown = np.isfinite(middle)
-        ax.plot(at[shown], middle[shown], label=label, **look)
+        ax.plot(at[shown], middle[shown], label=verbatim(label), **look)
         if one.sizes["seed"] > 1:
             inside = np.isfinite(low) & np.isfinite(high)
             ax.fill_between(at, low, high, where=inside & shown, color=look["color"], alpha=0.15, lw=0)
@@ -162,11 +170,13 @@ def sensitivity(results: Any, metric: str, *, over: str = "lr", ax: "Axes | None
     rounds = int(dataset["round"][-1])
     name = fields(dataset, over)[0]
     ax.set(
-        xlabel=LABELS.get(name, name),
-        ylabel=f"{LABELS.get(metric, metric.replace('_', ' '))}\nafter {rounds} round{'s' * (rounds > 1)}",
+        xlabel=_named(name),
+        ylabel=f"{_named(metric)}\nafter {rounds} round{'s' * (rounds > 1)}",
     )
     places = np.concatenate(places)
-    if np.issubdtype(places.dtype, np.number) and places.size and places.min() > 0:
+    if not places.size:
+        return _says(ax, "nothing to draw: the median run\ndiverged at every value")
+    if np.issubdtype(places.dtype, np.number) and places.min() > 0:
         _log_x(ax)
     if _logarithmic(metric, np.concatenate(drawn)):
         ax.set_yscale("log")
@@ -198,7 +208,7 @@ def panels(
                 where = {k: v for k, v in zip(KINDS[1:], (problem, network), strict=True) if v is not None}
                 ax = curves(chosen.sel(where), metric, x=x, band=band, log_x=log_x, ax=axes[i, j])
                 if where:
-                    ax.set_title(", ".join(map(str, where.values())), fontsize=9)
+                    ax.set_title(", ".join(map(verbatim, where.values())), fontsize=9)
                 if i + 1 < len(rows):
                     ax.set_xlabel("")
                 if j > 0:
@@ -233,7 +243,9 @@ def overview(results: Any, *, over: str | None = None, title: str | None = None)
         if over:
             sensitivity(dataset, first, over=over, ax=right[0])
         if second == "test_accuracy":  # the start, which all share, would take most of the axis
-            middle.set_ylim(bottom=float(chosen[second].isel(round=slice(1, None)).quantile(0.02)))
+            later = chosen[second].isel(round=slice(1, None)).values
+            if np.isfinite(later).any():
+                middle.set_ylim(bottom=float(np.quantile(later[np.isfinite(later)], 0.02)))
         _legend(figure, left)
         if title:
             figure.suptitle(title, fontsize=10)
@@ -261,15 +273,19 @@ def partition(partition: Partition, data: Dataset | ArrayLike, *, ax: "Axes | No
     table = label_counts(partition, data)
     if ax is None:
         with _pyplot().rc_context(STYLE):
-            _, ax = _pyplot().subplots(figsize=(1.2 + 0.28 * table.shape[0], 1.0 + 0.28 * table.shape[1]))
+            size = (max(2.8, 1.2 + 0.28 * table.shape[0]), max(1.9, 1.0 + 0.28 * table.shape[1]))
+            _, ax = _pyplot().subplots(figsize=size)
     node, label = np.nonzero(table)
     area: Any = BUBBLE**2 * table[node, label] / table.max()
     ax.scatter(node, label, s=area, color=COLOURS[0], linewidths=0)
     ax.set(xlabel="node", ylabel="class", xlim=(-0.7, table.shape[0] - 0.3), ylim=(-0.7, table.shape[1] - 0.3))
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(_pyplot().MaxNLocator(integer=True))
-    held, size = partition.counts, table.max()
-    ax.set_title(f"{held.min()} to {held.max()} samples a node, largest disc {size}", fontsize="medium")
+    held = partition.counts
+    title = f"{held.min()} to {held.max()} samples a node, largest disc {table.max()}"
+    inches = ax.get_window_extent().width / ax.figure.dpi
+    title = title if len(title) * WIDE < inches else title.replace(", ", ",\n")
+    ax.set_title(title, fontsize="medium")
     return ax
 
 
@@ -277,10 +293,18 @@ def _legend(figure: "Figure", ax: "Axes") -> None:
     """One legend for all panels, below them, in as many columns as fit."""
     handles, labels = ax.get_legend_handles_labels()
     if labels:
-        fitting = int(figure.get_figwidth() / (0.55 + 0.075 * max(map(len, labels))))
+        fitting = int(figure.get_figwidth() / (0.55 + WIDE * max(map(len, labels))))
         columns = min(len(labels), max(1, fitting))
         columns = -(-len(labels) // -(-len(labels) // columns))  # as many rows, but even ones
         figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+
+
+def _says(ax: "Axes", why: str) -> "Axes":
+    """An empty panel that says why it is."""
+    ax.text(0.5, 0.5, why, transform=ax.transAxes, ha="center", va="center", color="0.35")
+    ax.tick_params(bottom=False, left=False, labelbottom=False, labelleft=False)
+    ax.grid(False)
+    return ax
 
 
 def _log_x(ax: "Axes") -> None:
@@ -329,3 +353,8 @@ def _algorithms(dataset: xr.Dataset) -> Sequence[tuple[str, Any]]:
     if "algorithm" not in dataset.dims:
         return [(str(dataset.get("algorithm", xr.DataArray("")).values), dataset)]
     return [(str(name), dataset.sel(algorithm=name)) for name in dataset["algorithm"].values]
+
+
+def _named(name: str) -> str:
+    """What is written on an axis: a user's name as it is."""
+    return LABELS.get(name) or verbatim(name)

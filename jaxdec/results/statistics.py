@@ -5,17 +5,21 @@ minus infinity for a metric of which more is better (`larger_is_better`). A medi
 than half of the runs diverged; a mean is one only if none did.
 """
 
+import html
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from jaxdec import checks
+from jaxdec.results.labels import labelled
 
 __all__ = [
     "BLOCK",
     "BOUNDS",
+    "Differences",
     "Labelled",
     "Statistic",
     "bootstrap",
@@ -30,6 +34,52 @@ Labelled = TypeVar("Labelled", xr.DataArray, xr.Dataset)
 Statistic = Literal["median", "mean"]
 BLOCK = 2**24  # resampled values held at a time
 BOUNDS = ["low", "estimate", "high"]
+
+
+class Differences(xr.Dataset):
+    """What `paired_differences` returns: a dataset that is printed as a table of its numbers."""
+
+    __slots__ = ()
+
+    def rows(self) -> pd.DataFrame:
+        """Low, estimate, high and won, a row for each of what is compared; those at the last round, if there are more.
+
+        >>> losses = [[0.10, 0.30, 0.20], [0.11, 0.33, 0.22]]
+        >>> runs = xr.Dataset({"loss": (("algorithm", "seed"), losses)}, {"algorithm": ["KGT", "DSGD"]})
+        >>> print(paired_differences(runs, reference="KGT"))
+        loss: difference to KGT on the same seeds, its interval, and the share of seeds won
+        <BLANKLINE>
+                    low  estimate   high  won
+        algorithm
+        KGT           0         0      0  0.5
+        DSGD       0.01      0.02   0.03    0
+        """
+        last = self.isel(round=-1) if "round" in self.dims else self
+        numbers = last["difference"].reset_coords(drop=True).to_dataset("bound").assign(won=last["won"])
+        numbers = numbers.reset_coords(drop=True)[[*last["bound"].values.tolist(), "won"]]
+        return numbers.to_dataframe() if numbers.dims else pd.DataFrame([{k: v.item() for k, v in numbers.items()}])
+
+    def told(self) -> str:
+        """What is compared, in words."""
+        rounds = self["round"].values.reshape(-1) if "round" in self.coords else []
+        at = f" at round {rounds[-1]}" + f", the last of {len(rounds)}" * (len(rounds) > 1) if len(rounds) else ""
+        what = f"{self.attrs.get('metric')}{at}: {self.attrs.get('kind')} to {self.attrs.get('reference')}"
+        return f"{what} on the same seeds, its interval, and the share of seeds won"
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of it is there still, after what has been selected."""
+        return {"difference", "won"} <= set(self.data_vars) and "bound" in self["difference"].dims
+
+    def __repr__(self) -> str:
+        if not self.whole:
+            return super().__repr__()
+        return f"{self.told()}\n\n{self.rows().to_string(float_format=lambda v: f'{v:.4g}', max_colwidth=None)}"
+
+    def _repr_html_(self) -> str:
+        if not self.whole:
+            return super()._repr_html_()
+        return f"<p>{html.escape(self.told())}</p>{self.rows().to_html()}{super()._repr_html_()}"
 
 
 def larger_is_better(metric: Any) -> bool:
@@ -102,7 +152,7 @@ def bootstrap(
     >>> bootstrap(runs, "mean").sel(bound=["low", "estimate", "high"]).values.round(1)
     array([ 6.9,  9.5, 11.9])
     """
-    reduce = _statistic(statistic)
+    reduce, values = _statistic(statistic), _given(values)
     checks.integer("resamples", resamples)
     if not 0 < confidence < 1:
         raise ValueError(f"confidence lies strictly between 0 and 1; got {confidence}")
@@ -133,11 +183,11 @@ def paired_differences(
     over: str = "algorithm",
     statistic: Statistic = "median",
     **bootstrapping: Any,
-) -> xr.Dataset:
+) -> Differences:
     """How much each algorithm differs from a reference on the same seeds, which see the same minibatches and noise.
 
     Args:
-        dataset: a result of `sweep`, mostly of `best`: at each algorithm's best cell.
+        dataset: a result of `sweep`, mostly of `best`: at each algorithm's best cell; or a mapping of labels to runs.
         metric: the variable to compare.
         reference: the algorithm that is subtracted from all of them.
         relative: ratios to the reference instead of differences.
@@ -156,6 +206,7 @@ def paired_differences(
     >>> compared.difference.values, float(compared.won)
     (array([1.1, 1.1, 1.1]), 0.0)
     """
+    dataset = _given(dataset)
     if metric not in dataset:
         raise ValueError(f"there is no metric {metric!r}; there are {', '.join(map(str, dataset.data_vars))}")
     if over not in dataset.dims:
@@ -174,7 +225,13 @@ def paired_differences(
     better = (values > base) if larger_is_better(metric) else (values < base)
     won = (better + 0.5 * (values == base)).mean("seed")
     difference = bootstrap(against.rename("difference"), statistic, **bootstrapping)
-    return xr.Dataset({"difference": difference, "won": won}, attrs={"reference": reference, "metric": metric})
+    about = {"reference": reference, "metric": metric, "kind": "ratio" if relative else "difference"}
+    return Differences({"difference": difference, "won": won}, attrs=about)
+
+
+def _given(values: Any) -> Any:
+    """A dataset or one of its variables; what `run` returned, or a mapping of labels to such, as a dataset."""
+    return values if isinstance(values, xr.Dataset | xr.DataArray) else labelled(values)
 
 
 def _statistic(name: str) -> Callable[..., np.ndarray]:
@@ -196,6 +253,7 @@ def _quantile(values: np.ndarray, q: Any) -> np.ndarray:
 
 def _reduce(values: Labelled, dim: str, function: Callable, new: dict[str, Any] | None = None) -> Any:
     """`function` of the values (..., dim), those that are not finite replaced by the worst; adds dimensions last."""
+    values = _given(values)
     if isinstance(values, xr.Dataset):
         coords = values.coords.to_dataset().drop_dims(dim, errors="ignore")
         reduced = {k: _reduce(v, dim, function, new) if dim in v.dims else v for k, v in values.data_vars.items()}

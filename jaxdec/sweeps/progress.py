@@ -31,7 +31,7 @@ class Display:
         """`show` is None for a terminal alone."""
         console = Console(stderr=True)
         self.bar = _Bar(
-            TextColumn("{task.description:>20}"),
+            TextColumn("{task.description:>20}", markup=False),
             BarColumn(),
             TaskProgressColumn(),
             TextColumn("{task.fields[runs]} runs · program {task.fields[program]} · chunk {task.fields[chunk]}"),

@@ -3,8 +3,9 @@
 import dataclasses
 from collections.abc import Mapping
 from itertools import product
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
@@ -13,7 +14,7 @@ from jaxdec.describe import brief, get, replace
 from jaxdec.results.time import Link, add_time
 from jaxdec.sweeps.engine import sweep
 
-__all__ = ["NEAR", "STEP", "Goal", "Moves", "Run", "Search"]
+__all__ = ["NEAR", "STEP", "Goal", "Moves", "Run", "Scale", "Search"]
 
 STEP = 4  # cells in a move; always as many, so that all moves of a method share one compiled program
 NEAR = (0.25, 0.5, 2.0, 4.0)  # multiples of the best step size that are run in the end
@@ -53,6 +54,14 @@ class Goal:
             return f"{self.metric} after {self.at or self.rounds} rounds"
         return f"{self.cost} until {self.metric} {'≥' if self.largest else '≤'} {self.target:g}"
 
+    def scale(self, scores: list[float], problem: Any) -> "Scale":
+        """In what the range around the best is measured: a loss below zero has no factors, but f - f* has them."""
+        if self.target is not None or self.largest or not any(score < 0 for score in scores):
+            return Scale("ratio", 0.0)
+        if self.metric == "loss" and problem.minimizer is not None:
+            return Scale("gap", float(problem.objective(jnp.asarray(problem.minimizer))))
+        return Scale("descent", 0.0)
+
     def scores(self, dataset: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
         """What is minimized, (cells, 2), medians over seeds, the second for ties of the first; which cells diverged.
 
@@ -75,6 +84,21 @@ class Goal:
         first = np.take_along_axis(spent, reached.argmax(axis=2)[:, :, None], axis=2)[:, :, 0]
         first = np.where(reached.any(axis=2) & np.isfinite(end), first, np.inf)
         return np.stack([np.median(first, axis=1), np.median(end, axis=1)], axis=1), diverged
+
+
+class Scale(NamedTuple):
+    """What a score may be worse by, in units of `unit`."""
+
+    kind: Literal["ratio", "gap", "descent"]
+    least: float  # f*, of a gap
+
+    def words(self, within: float) -> str:
+        if self.kind == "descent":
+            return f"within {within - 1:.0%} of the descent"
+        return f"within {within:g}x" + " of f - f*" * (self.kind == "gap")
+
+    def unit(self, best: float, start: float) -> float:
+        return {"ratio": abs(best), "gap": max(best - self.least, 0.0), "descent": max(start - best, 0.0)}[self.kind]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,7 +207,7 @@ class Search:
     def line(self, run: Run, field: str, values: list[float]) -> dict[str, list[Any]]:
         return {k: values if k == field else [run.values[k]] for k in self.grid}
 
-    def report(self, within: float) -> dict[str, Any]:
+    def report(self, within: float, scale: Scale) -> dict[str, Any]:
         best, sign = self.best, -1 if self.goal.target is None and self.goal.largest else 1
         row: dict[str, Any] = {"algorithm": self.label, **{k: brief(v) for k, v in best.values.items()}}
         row |= {"score": sign * best.score[0], "half": np.nan, "double": np.nan, "low": np.nan, "high": np.nan}
@@ -196,7 +220,8 @@ class Search:
             if field in self.step_sizes:
                 row |= {"half": sign * found(best.values[field] / 2), "double": sign * found(best.values[field] * 2)}
             places = sorted(at)
-            fits = [at[v] <= best.score[0] + (within - 1) * abs(best.score[0]) for v in places]
+            start = sign * float(best.dataset[self.goal.metric].isel(round=0).median())
+            fits = [at[v] <= best.score[0] + (within - 1) * scale.unit(best.score[0], start) for v in places]
             first = last = places.index(best.values[field])
             while first > 0 and fits[first - 1]:
                 first -= 1

@@ -1,7 +1,7 @@
 """`tune`: for each algorithm, a budgeted search for its best step size and other fields."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -9,13 +9,14 @@ import pandas as pd
 import xarray as xr
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from jaxdec import checks
 from jaxdec.describe import brief
 from jaxdec.networks.families import Static
 from jaxdec.results.statistics import larger_is_better
 from jaxdec.results.summary import SPENT
+from jaxdec.results.terminal import Column, Grid
+from jaxdec.results.texts import markdown
 from jaxdec.results.time import Link
 from jaxdec.sweeps.axes import axes, objects
 from jaxdec.sweeps.search import Goal, Moves, Run, Search
@@ -46,34 +47,30 @@ class Tuned:
 
     def to_markdown(self) -> str:
         """The table, to be pasted."""
-        header, *body = self._texts()
-        lines = ["| " + " | ".join(text.replace("|", r"\|") for text in row) + " |" for row in (header, *body)]
+        header, *body = self._texts(markdown)
+        lines = ["| " + " | ".join(row) + " |" for row in (header, *body)]
         return "\n".join([lines[0], "|" + "---|" * len(header), *lines[1:]])
 
-    def __rich__(self) -> Table:
+    def __rich__(self) -> Grid:
         header, *body = self._texts()
-        table = Table(title=self.goal, title_justify="left")
-        for name in header:
-            table.add_column(name, justify="left" if name == "algorithm" else "right")
-        for row in body:
-            table.add_row(*row)
-        table.caption = "*: at the edge of what was run. ≤ and ≥: the range may go on."
-        return table
+        columns = [Column(name, [row[k] for row in body], name != "algorithm") for k, name in enumerate(header)]
+        return Grid(self.goal, columns, 1, "*: at the edge of what was run. ≤ and ≥: the range may go on.")
 
-    def _texts(self) -> list[list[str]]:
+    def _texts(self, as_is: Callable[[str], str] = str) -> list[list[str]]:
+        """The header and the rows; what users call things, `as_is`."""
         rows = self.rows
         numbers = ["score", "half", "double"]
         rest = ("algorithm", *numbers, "low", "high", "open", "edge", "cells", "diverged")
         named = [str(c) for c in rows if c not in rest]
-        within = f"within {rows.attrs['within']:g}x"
-        found = [["algorithm", *named, *numbers, within, "cells", "diverged"]]
+        within = rows.attrs["within"]
+        found = [["algorithm", *map(as_is, named), *numbers, within, "cells", "diverged"]]
         for row in rows.to_dict("records"):
-            best = [_text(row[c]) + "*" * (c in row["edge"]) for c in named]
+            best = [as_is(_text(row[c])) + "*" * (c in row["edge"]) for c in named]
             ends = [("≤ " if "low" in row["open"] else "") + _text(row["low"]),
                     ("≥ " if "high" in row["open"] else "") + _text(row["high"])]  # fmt: skip
             between = " – ".join(ends) if pd.notna(row["low"]) else "–"
             counts = [str(row["cells"]), str(row["diverged"])]
-            found.append([str(row["algorithm"]), *best, *(_text(row[c]) for c in numbers), between, *counts])
+            found.append([as_is(str(row["algorithm"])), *best, *(_text(row[c]) for c in numbers), between, *counts])
         return found
 
 
@@ -124,7 +121,9 @@ def tune(
         cost: "rounds", "grads", "vectors", "bits", or "seconds", for which `link` is given. Cells that do not reach the
             target are ordered by the metric at the end.
         budget: cells for each algorithm, the grid's included, each of them run on all seeds.
-        within: the factor by which the score may be worse in the range that is reported around the best step size.
+        within: the factor by which the score may be worse in the range that is reported around the best step size. Of a
+            score below zero it is that of f - f*, where the metric is the loss and f* is known; else 1.2 allows to lose
+            20 % of the descent from round 0.
         resolution: the ratio of neighbouring values at which the search is done.
         largest: whether more of the metric is better; None means that it is for an accuracy.
         link: latency, bandwidth and computing speed, for seconds.
@@ -157,8 +156,8 @@ def tune(
     known = objects(algorithms, problem, network)["algorithm"]
     arguments = {"seeds": seeds, "rounds": rounds, "every": every} | arguments
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description:>20}"), BarColumn(), MofNCompleteColumn(), TextColumn("cells · best"),
-               TextColumn("{task.fields[best]}"), TimeElapsedColumn())  # fmt: skip
+    columns = (TextColumn("{task.description:>20}", markup=False), BarColumn(), MofNCompleteColumn(),
+               TextColumn("cells · best {task.fields[best]}"), TimeElapsedColumn())  # fmt: skip
     searches = []
     with Progress(
         *columns, console=console, disable=not (console.is_terminal if progress is None else progress)
@@ -170,8 +169,9 @@ def tune(
             search.run(budget, resolution)
             bar.update(task, total=len(search.runs))
             searches.append(search)
-    rows = pd.DataFrame([search.report(within) for search in searches])
-    rows.attrs["within"] = within
+    scale = goal.scale([search.best.score[0] for search in searches], problem)
+    rows = pd.DataFrame([search.report(within, scale) for search in searches])
+    rows.attrs["within"] = scale.words(within)
     chosen = {search.label: search.best.algorithm for search in searches}
     cells = _cells([run for search in searches for run in search.runs])
     return Tuned(chosen, rows, cells.assign_attrs(goal=goal.words()), goal.words())

@@ -1,6 +1,7 @@
 """Bad input is refused here, before anything is traced: what was wrong, what was expected, what to do."""
 
 from jaxdec.checks.lawful import DIRECTED, HINTS, Facts, algorithm, facts, fitting, laws, limit, single, violation
+from jaxdec.checks.memory import fits, installed, readable
 from jaxdec.checks.values import (
     NUMBERS,
     TAKEN,
@@ -29,10 +30,12 @@ __all__ = [
     "checkpoints",
     "choice",
     "facts",
+    "fits",
     "fitting",
     "fraction",
     "free",
     "horizon",
+    "installed",
     "integer",
     "laws",
     "limit",
@@ -41,6 +44,7 @@ __all__ = [
     "part",
     "parts",
     "positive",
+    "readable",
     "single",
     "sizes",
     "start",

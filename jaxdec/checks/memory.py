@@ -25,7 +25,7 @@ def readable(size: float) -> str:
     ('7.65 GB', '800 GB')
     """
     units = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
-    k = 0
+    size, k = float(min(size, 10**24)), 0
     while size >= 999.5 and k < len(units) - 1:
         size, k = size / 1000, k + 1
     return f"{size:.3g} {units[k]}"

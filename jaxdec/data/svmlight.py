@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import scipy.sparse as sp
 
 from jaxdec import checks
 from jaxdec.data.files import Remote, cache, check_digest, content, expanded, file, opened
 from jaxdec.data.sources import Dataset, dataset, whole
 
-__all__ = ["CALLED", "SHA256", "SUFFIXES", "URL", "libsvm"]
+__all__ = ["CALLED", "DENSE", "SHA256", "SUFFIXES", "URL", "libsvm"]
 
 URL = "https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/"
+DENSE = 10**9  # bytes of dense inputs above which sparse ones stay sparse
 SUFFIXES = ("", ".bz2", ".gz", ".xz")
 
 # Sets whose name in papers is not that of their file.
@@ -37,8 +39,9 @@ def libsvm(
     features: int | None = None,
     labels: bool = False,
     base: Literal[0, 1] | None = None,
+    sparse: bool | None = None,
 ) -> Dataset:
-    """Samples in LIBSVM's text format, as dense float64 inputs, with those of the file `.t` beside it as test set.
+    """Samples in LIBSVM's text format, as float64 inputs, with those of the file `.t` beside it as test set.
 
     Two distinct targets, such as -1 and 1, become the labels 0 and 1; other targets are those of a regression, unless
     `labels` says that they are classes, which are then numbered in ascending order.
@@ -52,6 +55,8 @@ def libsvm(
         features: how many inputs a sample has; None is the largest index in either file.
         labels: whether more than two distinct targets are classes.
         base: the index of the first feature, in both files; None is 0 if one of them has the index 0, else 1.
+        sparse: whether inputs are a sparse matrix, which linear models take; None is where they would take over a
+            gigabyte, and a tenth of it at most is not 0.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -69,10 +74,10 @@ def libsvm(
     for where, most in largest.items():
         if most - first >= d:
             raise ValueError(f"{where} has more features than {d}: there is the index {most}. Raise features")
-    _room(path, [inputs for inputs, _ in read.values()], d)
-    found: dict[str, Any] = {"inputs": _dense(read[path][0], first, d), "targets": read[path][1]}
+    form = _sparse if _stays_sparse(path, [inputs for inputs, _ in read.values()], d, sparse) else _dense
+    found: dict[str, Any] = {"inputs": form(read[path][0], first, d), "targets": read[path][1]}
     if test is not None:
-        found |= {"test_inputs": _dense(read[test][0], first, d), "test_targets": read[test][1]}
+        found |= {"test_inputs": form(read[test][0], first, d), "test_targets": read[test][1]}
     values = np.unique(found["targets"])
     classes = len(values) if labels or len(values) == 2 else None
     if classes:
@@ -138,15 +143,21 @@ def _largest(read: dict[Path, tuple[Any, np.ndarray]], base: int | None) -> dict
     return {path: int(inputs.indices.max()) if inputs.nnz else -1 for path, (inputs, _) in read.items()}
 
 
-def _room(path: Path, parts: list[Any], d: int) -> None:
-    """Refuse dense inputs that do not fit in memory."""
+def _stays_sparse(path: Path, parts: list[Any], d: int, sparse: bool | None) -> bool:
+    """Whether the inputs are sparse; dense ones, and models, that do not fit in memory are refused."""
     samples, entries = sum(inputs.shape[0] for inputs in parts), sum(inputs.nnz for inputs in parts)
-    checks.fits(
-        f"{path} as dense inputs of {samples} samples by {d} features, {entries} of them not 0,",
-        8.0 * samples * d,
-        "keep fewer samples or features in the file (features=), or give from_loss the entries alone: columns (N, k) "
-        "and values (N, k) for at most k a sample, of which a score is jnp.sum(values * x[columns])",
-    )
+    size = 8 * samples * d
+    sparse = size > DENSE and 10 * entries <= samples * d if sparse is None else sparse
+    if not sparse:
+        what = f"{path} as dense inputs of {samples} samples by {d} features, {entries} of them not 0,"
+        checks.fits(what, size, "take sparse=True, or fewer samples or features")
+    checks.fits(f"{d} features, the largest index of {path}: a model of them", 8 * d, "number the features from 1")
+    return sparse
+
+
+def _sparse(inputs: Any, first: int, d: int) -> sp.csr_array:
+    """(N, d) inputs, column j being the index first + j."""
+    return sp.csr_array((inputs.data, inputs.indices - first, inputs.indptr), shape=(inputs.shape[0], d))
 
 
 def _dense(inputs: Any, first: int, d: int) -> np.ndarray:

@@ -15,7 +15,7 @@ from jaxtyping import Array, PyTree
 from jaxdec import checks
 from jaxdec._module import module, static
 from jaxdec.data import Dataset, Partition
-from jaxdec.data.sources import pixels
+from jaxdec.data.sources import dense, pixels
 from jaxdec.problems.finite_sums import FiniteSum, finite_sum
 from jaxdec.problems.models import Model
 from jaxdec.types import PRNGKey, ScalarLike, Vector
@@ -208,6 +208,7 @@ def neural(
             f"a sample of {data.name} has targets of shape {data.targets.shape[1:]}; say which loss, a function of "
             "outputs and targets that returns a number for each sample"
         )
+    dense(data, "neural")
     shape = tuple(data.inputs.shape[1:])
     name = type(network).__name__ if _is_linen(network) else getattr(network, "__name__", "the network")
     integers = _integers(network, data, options.get("augment") is not None)

@@ -11,8 +11,10 @@ from jaxdec.data import (
     dataset,
     digits,
     split,
+    subset,
     synthetic_classification,
     synthetic_regression,
+    take,
 )
 
 REGRESSION = synthetic_regression(20, features=3)
@@ -236,3 +238,44 @@ def test_a_validation_split_shares_the_rest_and_holds_out_a_share_of_every_class
 def test_a_validation_split_leaves_samples_on_both_sides(make, fraction):
     with pytest.raises(ValueError, match=rf"fraction must be such as to leave at least .* got {fraction}"):
         split(make(), fraction)
+
+
+def test_a_subset_has_those_samples_in_that_order_and_the_same_test_set():
+    task, chosen = digits(), np.array([7, 3, 1400])
+    found = subset(task, chosen)
+    np.testing.assert_array_equal(found.inputs, task.inputs[chosen])
+    np.testing.assert_array_equal(found.targets, task.targets[chosen])
+    assert (found.classes, found.test_inputs is task.test_inputs) == (10, True)
+    mask = np.isin(np.arange(1437), chosen)
+    np.testing.assert_array_equal(subset(task, mask).targets, task.targets[[3, 7, 1400]])
+    assert subset(REGRESSION, range(4)).classes is None
+
+
+@pytest.mark.parametrize("count", [1, 9, 10, 100, 1436, 1437])
+def test_what_is_taken_keeps_the_share_of_every_class(count):
+    task = digits()
+    found = take(task, count, seed=3)
+    share = np.bincount(task.targets) * count / 1437
+    assert len(found.targets) == len(np.unique(found.inputs, axis=0)) == count
+    assert np.all(np.abs(np.bincount(found.targets, minlength=10) - share) <= 1)
+    np.testing.assert_array_equal(take(task, count, seed=3).inputs, found.inputs)
+    assert len(take(REGRESSION, 7).targets) == 7
+
+
+@pytest.mark.parametrize(
+    ("which", "message"),
+    [
+        ([], r"which is a list of positions in 0..19, .* that chooses nothing"),
+        ([0.5], r"got shape \(1,\) float64"),
+        (np.ones(19, bool), r"a mask of 20 booleans; got shape \(19,\) bool"),
+        (np.zeros(20, bool), "chooses nothing"),
+        ([0, 20], "which holds position 20, but synthetic_regression has 0..19"),
+        ([-1], "which holds position -1"),
+        ([3, 3], "which holds position 3 more than once"),
+    ],
+)
+def test_a_subset_that_there_is_not_is_refused(which, message):
+    with pytest.raises(ValueError, match=message):
+        subset(REGRESSION, which)
+    with pytest.raises(ValueError, match="count is 21, but synthetic_regression has 20"):
+        take(REGRESSION, 21)

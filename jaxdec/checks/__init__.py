@@ -14,7 +14,7 @@ from jaxdec.checks.lawful import (
     single,
     violation,
 )
-from jaxdec.checks.memory import CELL, affordable, machine
+from jaxdec.checks.memory import CELL, affordable, machine, readable
 from jaxdec.checks.numbers import (
     LARGEST,
     SEEDS,
@@ -74,6 +74,7 @@ __all__ = [
     "part",
     "parts",
     "positive",
+    "readable",
     "real",
     "seed",
     "seeds",

@@ -3,14 +3,17 @@
 import os
 from pathlib import Path
 
-__all__ = ["CELL", "affordable", "machine"]
+__all__ = ["CELL", "affordable", "machine", "readable"]
 
 CELL = 4000  # bytes that a configuration of a sweep takes at least, before anything of it is computed
 
 
 def machine() -> int:
-    """The bytes of this machine's memory, or of this process's control group if that has fewer."""
-    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    """Bytes of this machine's memory, or of what its container may use; a tebibyte where the system does not tell."""
+    try:
+        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return 2**40
     try:
         limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
     except OSError:  # not in a control group of the second kind
@@ -25,12 +28,19 @@ def affordable(what: str, needed: float, advice: str) -> None:
         ValueError: with how many it would take, and how many there are.
     """
     if needed > (there := machine()):
-        raise ValueError(f"{what} would take {_size(needed)} of memory, and this machine has {_size(there)}; {advice}")
+        raise ValueError(
+            f"{what} would take {readable(needed)} of memory, and this machine has {readable(there)}; {advice}"
+        )
 
 
-def _size(count: float) -> str:
-    unit = next((u for u in ("TB", "GB", "MB") if count >= _UNITS[u]), "kB")
-    return f"{count / _UNITS[unit]:.3g} {unit}"
+def readable(size: float) -> str:
+    """A number of bytes in units of at most three digits.
 
-
-_UNITS = {"TB": 1e12, "GB": 1e9, "MB": 1e6, "kB": 1e3}
+    >>> readable(7_649_289_984), readable(8e11)
+    ('7.65 GB', '800 GB')
+    """
+    units = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
+    size, k = float(min(size, 10**24)), 0
+    while size >= 999.5 and k < len(units) - 1:
+        size, k = size / 1000, k + 1
+    return f"{size:.3g} {units[k]}"

@@ -3,6 +3,7 @@ from .contents import Statistics, describe, label_counts, statistics
 from .images import cifar10, fashion_mnist, mnist
 from .label_skew import classes_per_node, dirichlet, main_class, shards
 from .partitions import Partition, explicit, from_lists, iid, quantity, stackable
+from .selection import subset, take
 from .sources import Dataset, binary, breast_cancer, dataset, digits, split
 from .svmlight import libsvm
 from .synthetic import synthetic_classification, synthetic_regression
@@ -34,7 +35,9 @@ __all__ = [
     "split",
     "stackable",
     "statistics",
+    "subset",
     "synthetic_classification",
     "synthetic_regression",
+    "take",
     "tsne_clusters",
 ]

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxdec.data.partitions import Partition, from_lists
-from jaxdec.data.sources import Dataset, whole
+from jaxdec.data.sources import Dataset, dense, whole
 
 __all__ = ["clusters", "rebalanced", "tsne_clusters"]
 
@@ -90,6 +90,7 @@ def tsne_clusters(data: Dataset, n: int, seed: int = 0, *, perplexity: float = 3
     from sklearn.manifold import TSNE
     from sklearn.mixture import GaussianMixture
 
+    dense(data, "tsne_clusters")
     n, total = whole("n", n, least=1), len(data.targets)
     if n > total:
         raise ValueError(f"n={n} clusters of {total} samples; use at most {total}")

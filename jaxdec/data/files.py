@@ -17,10 +17,23 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
+from urllib.parse import urlsplit
 
 import pooch
 
-__all__ = ["TIMEOUT", "Remote", "atomic", "cache", "check_digest", "content", "download", "file", "folders", "opened"]
+__all__ = [
+    "TIMEOUT",
+    "Remote",
+    "atomic",
+    "cache",
+    "check_digest",
+    "content",
+    "download",
+    "expanded",
+    "file",
+    "folders",
+    "opened",
+]
 
 TIMEOUT = 20.0  # seconds without an answer, after which a server counts as out of reach
 
@@ -49,12 +62,21 @@ def _named(variable: str) -> Path | None:
     Raises:
         ValueError: if it uses a variable that is not set, or the home of nobody.
     """
-    if not (given := os.environ.get(variable)):
-        return None
-    folder = os.path.expanduser(os.path.expandvars(given))
-    if unknown := re.search(r"\$\w+|\$\{[^}]*\}|^~[^/\\]*", folder):
-        raise ValueError(f"{variable} is {given!r}, and there is no {unknown[0]}; name a folder")
-    return Path(folder)
+    return expanded(given, variable) if (given := os.environ.get(variable)) else None
+
+
+def expanded(given: str | os.PathLike[str], what: str = "the path") -> Path:
+    """A path with `~` and environment variables filled in; what lies there under that very name comes first.
+
+    Raises:
+        ValueError: if it uses a variable that is not set, or the home of nobody.
+    """
+    if os.path.exists(given):
+        return Path(given)
+    path = os.path.expanduser(os.path.expandvars(given))
+    if unknown := re.search(r"\$\w+|\$\{[^}]*\}|^~[^/\\]*", path):
+        raise ValueError(f"{what} is {str(given)!r}, and there is no {unknown[0]}; name a folder")
+    return Path(path)
 
 
 def file(
@@ -69,7 +91,7 @@ def file(
 
     Args:
         kind: the subfolder, such as "mnist" or "libsvm".
-        path_or_name: a file, or the name of one.
+        path_or_name: a file, whose path may use `~` and environment variables, or the name of one.
         names: other names that the file may have.
         remote: where it can be had; None if nowhere.
         hint: what the error says about where to get it.
@@ -79,7 +101,7 @@ def file(
             downloaded.
         ValueError: if what was downloaded has the wrong checksum.
     """
-    given, places = Path(path_or_name), folders(kind)
+    given, places = expanded(path_or_name), folders(kind)
     if given.is_file():
         return given
     names = [str(path_or_name), *names]
@@ -104,8 +126,11 @@ def download(remote: Remote, path: Path) -> Path:
 
     Raises:
         OSError: if no address has the file, or it cannot be written.
-        ValueError: if the bytes have another checksum.
+        ValueError: if the bytes have another checksum, or an address is neither https nor on this machine.
     """
+    for url in remote.urls:
+        if urlsplit(url).scheme != "https" and urlsplit(url).hostname not in ("localhost", "127.0.0.1"):
+            raise ValueError(f"{url} is not https: what comes from there can be changed on the way")
     # Any: the signature of pooch's own downloaders is not the one that retrieve asks for
     fetch: Any = pooch.HTTPDownloader(progressbar=True, timeout=TIMEOUT, chunk_size=1 << 16)
     failures = []
@@ -150,7 +175,9 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
     try:
         with opener(path, "rb") as file:
             yield file
-    except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
+    except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the system's; those of corrupt data have no number
         raise ValueError(f"{path} is corrupt or cut off: {error}. Fetch it again") from error
 
 

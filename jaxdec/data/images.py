@@ -1,13 +1,14 @@
 """Image sets: MNIST, Fashion-MNIST and CIFAR-10, as uint8 arrays (N, height, width, channels)."""
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from jaxdec.data import formats
-from jaxdec.data.files import Remote, atomic, cache, check_digest, content, file, folders
+from jaxdec.data.files import Remote, atomic, cache, check_digest, content, expanded, file, folders
 from jaxdec.data.sources import Dataset, dataset
 
 __all__ = [
@@ -84,11 +85,15 @@ CIFAR10_SHA256 = {
 }
 
 
-def mnist() -> Dataset:
+def mnist(folder: str | os.PathLike[str] | None = None) -> Dataset:
     """MNIST: handwritten digits, 60 000 and 10 000 images of (28, 28, 1) bytes; 10 classes.
 
     The four IDX files, gzip or not, are looked for in the subfolder `mnist` of the folder that JAXDEC_DATA names, then
     in that of the user cache, and else downloaded there. Their content is checked.
+
+    Args:
+        folder: one that has four files of these names, which are read as they are: those of another set like MNIST, or
+            an altered one. Its name is the dataset's, its largest label the last class.
 
     Raises:
         FileNotFoundError: if a file is nowhere and cannot be downloaded, with its name and the folders.
@@ -97,14 +102,17 @@ def mnist() -> Dataset:
     Source: LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition", Proceedings
     of the IEEE, 1998.
     """
-    return _idx_set("mnist", MNIST_CONTENT)
+    return _idx_set("mnist", MNIST_CONTENT) if folder is None else _idx_folder(expanded(folder))
 
 
-def fashion_mnist() -> Dataset:
+def fashion_mnist(folder: str | os.PathLike[str] | None = None) -> Dataset:
     """Fashion-MNIST: articles of clothing, 60 000 and 10 000 images of (28, 28, 1) bytes; 10 classes.
 
     As `mnist`, in the subfolder `fashion_mnist`. What is downloaded has its checksum tested; copies that are found are
     told from others by their headers alone.
+
+    Args:
+        folder: as of `mnist`.
 
     Raises:
         FileNotFoundError: if a file is nowhere and cannot be downloaded, with its name and the folders.
@@ -112,7 +120,7 @@ def fashion_mnist() -> Dataset:
 
     Source: Xiao, Rasul and Vollgraf, "Fashion-MNIST", arXiv:1708.07747.
     """
-    return _idx_set("fashion_mnist", None)
+    return _idx_set("fashion_mnist", None) if folder is None else _idx_folder(expanded(folder))
 
 
 def _idx_set(kind: str, digests: tuple[str, ...] | None) -> Dataset:
@@ -128,11 +136,28 @@ def _idx_set(kind: str, digests: tuple[str, ...] | None) -> Dataset:
     return idx_dataset(found, kind, sizes=(60_000, 10_000))
 
 
+def _idx_folder(folder: Path) -> Dataset:
+    """The set in a folder of one's own."""
+    found = {}
+    for part, name in IDX_FILES.items():
+        names = [stem + suffix for stem in (name, name.replace("-idx", ".idx")) for suffix in ("", ".gz")]
+        path = next((folder / other for other in names if (folder / other).is_file()), None)
+        if path is None:
+            raise FileNotFoundError(
+                f"there is none of {', '.join(names)} in {folder}; a set has four files of these names"
+            )
+        found[part] = formats.idx(path)
+    last = max(int(found[part].max(initial=1)) for part in ("targets", "test_targets"))
+    return idx_dataset(found, folder.name, classes=last + 1)
+
+
 def _present(kind: str, name: str) -> bool:
     return any((folder / name).is_file() for folder in folders(kind))
 
 
-def idx_dataset(found: dict[str, np.ndarray], kind: str, sizes: tuple[int, int] | None = None) -> Dataset:
+def idx_dataset(
+    found: dict[str, np.ndarray], kind: str, sizes: tuple[int, int] | None = None, classes: int = 10
+) -> Dataset:
     """A dataset of the four arrays of an IDX set.
 
     Raises:
@@ -142,12 +167,13 @@ def idx_dataset(found: dict[str, np.ndarray], kind: str, sizes: tuple[int, int] 
     test_images, test_labels = formats.labelled(found["test_inputs"], found["test_targets"], f"{kind}, test set")
     if sizes and (len(images), len(test_images)) != sizes:
         raise ValueError(f"{kind} has {len(images)} and {len(test_images)} images, expected {sizes[0]} and {sizes[1]}")
-    return dataset(
-        images[..., None], labels, test_inputs=test_images[..., None], test_targets=test_labels, classes=10, name=kind
-    )
+    held_out = {"test_inputs": test_images[..., None], "test_targets": test_labels}
+    return dataset(images[..., None], labels, **held_out, classes=classes, name=kind, images=True)
 
 
-def cifar10(form: Literal["python", "binary", "jpeg"] | None = None) -> Dataset:
+def cifar10(
+    form: Literal["python", "binary", "jpeg"] | None = None, path: str | os.PathLike[str] | None = None
+) -> Dataset:
     """CIFAR-10: 50 000 and 10 000 colour images of (32, 32, 3) bytes; 10 classes, airplane to truck.
 
     An archive is looked for in the subfolder `cifar10` of the folder that JAXDEC_DATA names, then in that of the user
@@ -157,6 +183,7 @@ def cifar10(form: Literal["python", "binary", "jpeg"] | None = None) -> Dataset:
 
     Args:
         form: of the archive; None takes the first that is found, of python, binary and JPEG.
+        path: an archive to read in place of those, whose checksum is not tested; None means the python form there.
 
     Raises:
         FileNotFoundError: if there is no archive and none can be downloaded, with the names and the folders.
@@ -167,6 +194,9 @@ def cifar10(form: Literal["python", "binary", "jpeg"] | None = None) -> Dataset:
     """
     if form is not None and form not in CIFAR10_FILES:
         raise ValueError(f"form is one of {', '.join(map(repr, CIFAR10_FILES))} or None; got {form!r}")
+    if path is not None:
+        given = expanded(path)
+        return cifar10_folders(given) if form == "jpeg" else cifar10_batches(given, form or "python")
     chosen: str = form or next((f for f, name in CIFAR10_FILES.items() if _present("cifar10", name)), "python")
     name = CIFAR10_FILES[chosen]
     hint = f", or one of {', '.join(other for other in CIFAR10_FILES.values() if other != name)}"
@@ -174,9 +204,9 @@ def cifar10(form: Literal["python", "binary", "jpeg"] | None = None) -> Dataset:
         return cifar10_folders(file("cifar10", name, hint=hint))
     checksum = CIFAR10_SHA256[chosen]
     remote = Remote((f"https://www.cs.toronto.edu/~kriz/{name}",), checksum)
-    path = file("cifar10", name, remote=remote, hint=hint)
-    check_digest(path, path.read_bytes(), checksum, f"the official {name}")
-    return cifar10_batches(path, chosen)
+    found = file("cifar10", name, remote=remote, hint=hint)
+    check_digest(found, found.read_bytes(), checksum, f"the official {name}")
+    return cifar10_batches(found, chosen)
 
 
 def cifar10_batches(path: Path, form: str) -> Dataset:
@@ -218,4 +248,5 @@ _PARTS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
 def _cifar10(images, labels, test_images, test_labels, *, name: str) -> Dataset:
-    return dataset(images, labels, test_inputs=test_images, test_targets=test_labels, classes=10, name=name)
+    held_out = {"test_inputs": test_images, "test_targets": test_labels}
+    return dataset(images, labels, **held_out, classes=10, name=name, images=True)

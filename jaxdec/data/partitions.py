@@ -13,6 +13,7 @@ import numpy as np
 import wadler_lindig as wl
 from numpy.typing import ArrayLike
 
+from jaxdec import checks
 from jaxdec.data.sources import Dataset, whole
 
 __all__ = [
@@ -136,6 +137,9 @@ def from_lists(
 
 def _table(flat: np.ndarray, counts: np.ndarray, width: int) -> np.ndarray:
     """(n, width) int32 whose row i repeats node i's samples, which lie one node after the other in `flat`."""
+    checks.affordable(
+        f"the table of {len(counts)} nodes, the largest with {width} samples,", 4 * len(counts) * width, "even them out"
+    )
     table = np.zeros((len(counts), width), np.int32)
     for row, own in zip(table, np.split(flat.astype(np.int32), np.cumsum(counts)[:-1]), strict=True):
         row[: (filled := len(own))] = own
@@ -240,6 +244,9 @@ def _positions(node: int, row: ArrayLike, allow_empty: bool) -> np.ndarray:
 
 
 def _length(data: Dataset | ArrayLike) -> int:
+    if isinstance(data, range):
+        checks.affordable(f"a partition of {len(data)} samples", 32 * len(data), "take fewer samples")
+        return len(data)
     samples = data.targets if isinstance(data, Dataset) else np.asarray(data)
     if samples.ndim == 0:
         raise ValueError(f"expected a Dataset or one entry per sample, got {data!r}; try range({data!r})")
@@ -257,6 +264,7 @@ def node_count(n: int, total: int, least: int = 1) -> int:
     n = whole("n", n, least=1)
     if least and n > total:
         raise ValueError(f"n={n} nodes cannot each hold one of {total} samples; use at most {total} nodes")
+    checks.affordable(f"a partition over {n} nodes", 200 * n, "take fewer nodes")
     return n
 
 

@@ -4,14 +4,18 @@ import math
 import operator
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 import wadler_lindig as wl
 from numpy.typing import ArrayLike
 
 __all__ = ["INPUT_DTYPES", "Dataset", "binary", "breast_cancer", "dataset", "digits", "pixels", "split", "whole"]
 
-INPUT_DTYPES = (np.float32, np.float64, *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
+INPUT_DTYPES = tuple(
+    np.dtype(kind) for kind in ("f4", "f8", *(f"{sign}{size}" for sign in ("i", "u") for size in (1, 2, 4, 8)))
+)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -19,7 +23,7 @@ class Dataset:
     """Training and test samples, as NumPy arrays. Built and validated by `dataset`.
 
     Attributes:
-        inputs: (N, ...) float32, float64, or integers.
+        inputs: (N, ...) float32, float64, or integers; or a SciPy csr_array (N, features), for linear models.
         targets: (N, ...) int32 class labels 0..classes-1, or float32/float64 regression targets; mostly (N,).
         test_inputs: (M, ...) of the dtype of `inputs`, or None when there is no test set.
         test_targets: (M, ...) of the dtype of `targets`, or None.
@@ -29,9 +33,9 @@ class Dataset:
             said, and then they are where they look like images, see `pixels`.
     """
 
-    inputs: np.ndarray
+    inputs: Any
     targets: np.ndarray
-    test_inputs: np.ndarray | None
+    test_inputs: Any
     test_targets: np.ndarray | None
     classes: int | None
     name: str
@@ -54,10 +58,10 @@ def pixels(data: Dataset) -> bool:
 
 
 def dataset(
-    inputs: ArrayLike,
+    inputs: Any,
     targets: ArrayLike,
     *,
-    test_inputs: ArrayLike | None = None,
+    test_inputs: Any = None,
     test_targets: ArrayLike | None = None,
     classes: int | None = None,
     name: str = "custom",
@@ -71,7 +75,8 @@ def dataset(
     be absent from the training set.
 
     Args:
-        inputs: (N, ...) float32, float64, or integers of 32 bits, such as tokens; kept in that dtype.
+        inputs: (N, ...) float32, float64, or integers of 32 bits, such as tokens; kept in that dtype. Or a sparse
+            matrix of SciPy, (N, features) floats, for linear models.
         targets: (N,), or (N, ...) where the loss of a network makes one number of a sample's; labels become int32,
             regression targets stay float32 or become float64.
         test_inputs: (M, ...) like `inputs`; given together with `test_targets`.
@@ -263,9 +268,33 @@ def whole(name: str, value: object, least: int) -> int:
     return number
 
 
-def _samples(inputs: ArrayLike, targets: ArrayLike, prefix: str) -> tuple[np.ndarray, np.ndarray]:
+def _csr(inputs: Any) -> Any:
+    found = sp.csr_array(inputs, dtype=np.float32 if inputs.dtype == np.float32 else np.float64)
+    found.sum_duplicates()
+    return found
+
+
+def _bad(values: Any) -> np.ndarray:
+    """Where values are not finite, (bad, ndim)."""
+    if not sp.issparse(values):
+        return np.argwhere(~np.isfinite(values))
+    entries = values.tocoo()
+    return np.stack(entries.coords, axis=1)[~np.isfinite(entries.data)]
+
+
+def dense(data: Dataset, what: str) -> None:
+    """Refuse sparse inputs where there is no use for them."""
+    if sp.issparse(data.inputs):
+        raise ValueError(
+            f"{what} takes dense inputs, and those of {data.name} are sparse: use least_squares, logistic or softmax, "
+            "or dataset(inputs.toarray(), ...)"
+        )
+
+
+def _samples(inputs: Any, targets: ArrayLike, prefix: str) -> tuple[Any, np.ndarray]:
     """Arrays of supported dtypes, equally long, nonempty and finite."""
-    inputs, targets = np.asarray(inputs), np.asarray(targets)
+    inputs = _csr(inputs) if sp.issparse(inputs) else np.asarray(inputs)
+    targets, total = np.asarray(targets), inputs.shape[0] if inputs.ndim else 0
     if inputs.ndim < 1 or inputs.dtype not in INPUT_DTYPES:
         raise ValueError(
             f"{prefix}inputs must be an (N, ...) array of float32, float64 or integers, got shape {inputs.shape} "
@@ -281,13 +310,13 @@ def _samples(inputs: ArrayLike, targets: ArrayLike, prefix: str) -> tuple[np.nda
             f"{prefix}inputs hold {max(inputs.min(), inputs.max(), key=abs)}, and integers have 32 bits in a run; "
             "number them with np.unique(x, return_inverse=True)[1], or convert with .astype(np.float64)"
         )
-    if len(inputs) != len(targets) or len(inputs) == 0:
+    if total != len(targets) or total == 0:
         raise ValueError(
-            f"{prefix}inputs hold {len(inputs)} samples and {prefix}targets {len(targets)}; "
+            f"{prefix}inputs hold {total} samples and {prefix}targets {len(targets)}; "
             "give one target per sample, and at least one sample"
         )
     for name, values in ((f"{prefix}inputs", inputs), (f"{prefix}targets", targets)):
-        bad = np.argwhere(~np.isfinite(values))
+        bad = _bad(values)
         if len(bad):
             first = ", ".join(map(str, bad[0].tolist()))
             raise ValueError(

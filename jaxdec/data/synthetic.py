@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from jaxdec import checks
 from jaxdec.data.sources import Dataset, dataset, whole
 
 __all__ = ["synthetic_classification", "synthetic_regression"]
@@ -39,6 +40,7 @@ def synthetic_classification(
     samples = whole("samples", samples, least=classes)
     features = whole("features", features, least=classes - 1)
     separation = _nonnegative("separation", separation)
+    _fits(samples, features)
     rng = np.random.default_rng(seed)
 
     # Rows of an orthonormal basis of the complement of (1, ..., 1) are sqrt(2) apart and sum to zero.
@@ -75,11 +77,16 @@ def synthetic_regression(samples: int, features: int, noise: float = 0.1, seed: 
     samples = whole("samples", samples, least=1)
     features = whole("features", features, least=1)
     noise = _nonnegative("noise", noise)
+    _fits(samples, features)
     rng = np.random.default_rng(seed)
     weights = rng.normal(size=features)
     weights /= np.linalg.norm(weights)
     inputs = rng.normal(size=(samples, features))
     return dataset(inputs, inputs @ weights + noise * rng.normal(size=samples), name="synthetic_regression")
+
+
+def _fits(samples: int, features: int) -> None:
+    checks.affordable(f"{samples} samples of {features} features", 24 * samples * features, "take fewer of either")
 
 
 def _nonnegative(name: str, value: float) -> float:

@@ -7,8 +7,6 @@ from jaxdec.graphs.families import (
     directed_ring,
     erdos_renyi,
     exponential,
-    from_matrix,
-    from_networkx,
     grid,
     hypercube,
     path,
@@ -21,6 +19,7 @@ from jaxdec.graphs.families import (
     torus,
     tree,
 )
+from jaxdec.graphs.imported import from_matrix, from_networkx, given
 from jaxdec.graphs.spectral import Spectrum, mixing_parameter, properties, spectral_gap, spectrum
 from jaxdec.graphs.weights import column_stochastic, lazy, max_degree, metropolis, row_stochastic, uniform
 
@@ -35,6 +34,7 @@ __all__ = [
     "exponential",
     "from_matrix",
     "from_networkx",
+    "given",
     "grid",
     "hypercube",
     "lazy",

@@ -1,6 +1,7 @@
-"""Families of graphs, drawn, given or computed.
+"""Families of graphs, drawn or computed.
 
-Everything but `complete` costs O(arcs) in time and memory. Graphs drawn from a seed are the same on every machine.
+Everything costs O(arcs) in time and memory, and what would take more than this machine has is refused.
+Graphs drawn from a seed are the same on every machine.
 """
 
 from collections.abc import Callable
@@ -15,7 +16,6 @@ import scipy.sparse as sp
 from scipy.sparse import csgraph
 
 from jaxdec import checks
-from jaxdec.graphs._matrix import as_matrix
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -29,8 +29,6 @@ __all__ = [
     "directed_ring",
     "erdos_renyi",
     "exponential",
-    "from_matrix",
-    "from_networkx",
     "grid",
     "hypercube",
     "path",
@@ -162,7 +160,9 @@ def directed_ring(n: int) -> Graph:
 
 def complete(n: int) -> Graph:
     """Everyone hears everyone: n (n-1) arcs."""
-    return _cayley((n,), [(k,) for k in range(1, _integer("n", n, least=1))], f"complete({n})")
+    n = _integer("n", n, least=1)
+    _fits(f"complete({n})", n, n * (n - 1))
+    return _cayley((n,), [(k,) for k in range(1, n)], f"complete({n})")
 
 
 def torus(rows: int, cols: int) -> Graph:
@@ -206,19 +206,24 @@ def directed_exponential(n: int) -> Graph:
 
 def path(n: int) -> Graph:
     """Node i hears i-1 and i+1, where they exist."""
-    nodes = np.arange(_integer("n", n, least=1))
+    n = _integer("n", n, least=1)
+    _fits(f"path({n})", n, 2 * n)
+    nodes = np.arange(n)
     return _undirected(n, nodes[:-1], nodes[1:], f"path({n})")
 
 
 def star(n: int) -> Graph:
     """Everyone hears node 0, the hub, and is heard by it."""
-    leaves = np.arange(1, _integer("n", n, least=1))
+    n = _integer("n", n, least=1)
+    _fits(f"star({n})", n, 2 * n)
+    leaves = np.arange(1, n)
     return _undirected(n, np.zeros_like(leaves), leaves, f"star({n})")
 
 
 def grid(rows: int, cols: int) -> Graph:
     """The rectangle; node (r, c) is r * cols + c."""
     rows, cols = _integer("rows", rows, least=1), _integer("cols", cols, least=1)
+    _fits(f"grid({rows}, {cols})", rows * cols, 4 * rows * cols)
     nodes = np.arange(rows * cols).reshape(rows, cols)
     u, v = (
         np.concatenate([right.ravel(), down.ravel()])
@@ -229,7 +234,9 @@ def grid(rows: int, cols: int) -> Graph:
 
 def tree(n: int, branching: int = 2) -> Graph:
     """The balanced tree: node 0 is the root and (i-1) // branching is the parent of node i."""
-    children = np.arange(1, _integer("n", n, least=1))
+    n = _integer("n", n, least=1)
+    _fits(f"tree({n})", n, 2 * n)
+    children = np.arange(1, n)
     parents = (children - 1) // _integer("branching", branching, least=1)
     return _undirected(n, parents, children, f"tree({n}, branching={branching})")
 
@@ -246,6 +253,7 @@ def erdos_renyi(n: int, probability: float, seed: int = 0) -> Graph:
     n, probability = _integer("n", n, least=1), _fraction("probability", probability)
     rng = np.random.default_rng(checks.seed("seed", seed))
     name = f"erdos_renyi({n}, {probability}, seed={seed})"
+    _fits(name, n, n * (n - 1) * probability)
 
     def draw() -> Graph:
         # Pair k is (u, v), v < u, in row-major order of the triangle below the diagonal: k = u (u-1) / 2 + v.
@@ -270,6 +278,7 @@ def random_regular(n: int, degree: int, seed: int = 0) -> Graph:
         raise ValueError(f"no graph has {n} nodes of degree {degree}: degree must be below n and n * degree even")
     rng = np.random.default_rng(checks.seed("seed", seed))
     name = f"random_regular({n}, {degree}, seed={seed})"
+    _fits(name, n, n * degree)
     few = min(degree, n - 1 - degree)  # the complement of a regular graph is one, and the sparser is easier to draw
 
     def draw() -> Graph:
@@ -294,6 +303,7 @@ def small_world(n: int, neighbours: int = 4, rewiring: float = 0.1, seed: int = 
     if neighbours % 2:
         raise ValueError(f"a ring lattice has as many neighbours left as right; got neighbours={neighbours}, odd")
     name = f"small_world({n}, {neighbours}, {rewiring}, seed={seed})"
+    _fits(name, n, n * min(neighbours, n))
     if n <= neighbours + 1:
         return Graph(n, complete(n).senders, complete(n).receivers, name)
     rng = np.random.default_rng(checks.seed("seed", seed))
@@ -318,6 +328,8 @@ def random_digraph(n: int, probability: float, seed: int = 0) -> Graph:
     The cycle makes the graph strongly connected at any probability.
     """
     n, probability = _integer("n", n, least=1), _fraction("probability", probability)
+    name = f"random_digraph({n}, {probability}, seed={seed})"
+    _fits(name, n, n + n * (n - 1) * probability)
     rng = np.random.default_rng(checks.seed("seed", seed))
     cycle = rng.permutation(n) if n > 1 else np.empty(0, int)
     receivers, others = np.divmod(_successes(n * (n - 1), probability, rng), max(n - 1, 1))
@@ -326,32 +338,8 @@ def random_digraph(n: int, probability: float, seed: int = 0) -> Graph:
         n,
         np.concatenate([cycle, senders]),
         np.concatenate([np.roll(cycle, -1), receivers]),
-        f"random_digraph({n}, {probability}, seed={seed})",
+        name,
     )
-
-
-# Graphs from elsewhere.
-
-
-def from_networkx(graph: "nx.Graph | nx.DiGraph", name: str | None = None) -> Graph:
-    """The arcs u -> v of a NetworkX graph, both ways if it is undirected; weights and self-loops are dropped.
-
-    Nodes named 0..n-1 keep their numbers; others are numbered in the graph's own order.
-    """
-    nodes = list(graph)
-    numbered = set(nodes) == set(range(len(nodes)))
-    number = {v: v if numbered else k for k, v in enumerate(nodes)}
-    arcs = np.array([(number[u], number[v]) for u, v in graph.edges() if u != v], np.int64).reshape(-1, 2)
-    build = Graph if graph.is_directed() else _undirected
-    return build(len(nodes), arcs[:, 0], arcs[:, 1], name or graph.name or "networkx")
-
-
-def from_matrix(W: Any, name: str = "matrix") -> Graph:
-    """The arcs j -> i of the off-diagonal entries W[i, j] != 0 of a dense or sparse (n, n) matrix."""
-    W = as_matrix(W)
-    entries = sp.coo_array(W)
-    arcs = (entries.row != entries.col) & (entries.data != 0)
-    return Graph(W.shape[0], entries.col[arcs], entries.row[arcs], name)
 
 
 # Shared by the constructors.
@@ -360,12 +348,18 @@ def from_matrix(W: Any, name: str = "matrix") -> Graph:
 def _cayley(group: tuple[int, ...], generators: Any, name: str) -> Graph:
     """Node s is heard by s + g for every generator g other than 0, in Z_{g1} x Z_{g2} x ..."""
     group = tuple(_integer(f"a size of {name}", g, least=1) for g in group)
+    _fits(name, prod(group), prod(group) * len(generators))
     nodes = np.stack(np.unravel_index(np.arange(prod(group)), group))
     heard = np.array(list(generators), np.int64).reshape(-1, len(group), 1)
     receivers = np.ravel_multi_index(tuple(np.moveaxis((nodes + heard) % np.array(group)[:, None], 1, 0)), group)
     senders = np.broadcast_to(np.arange(prod(group)), receivers.shape)
     other = np.not_equal(senders, receivers)
     return Graph(prod(group), senders[other], np.asarray(receivers)[other], name, group)
+
+
+def _fits(name: str, nodes: int, arcs: float) -> None:
+    """Refuse a graph that does not fit in memory, with its weights: an arc takes about 64 bytes while it is made."""
+    checks.affordable(name, 32 * nodes + 64 * arcs, "take fewer nodes or arcs")
 
 
 def _powers(largest: int, signs: tuple[int, ...]) -> list[tuple[int]]:

@@ -20,16 +20,19 @@ def matrix(W: Any, weights: str = "metropolis") -> tuple[Any, tuple[int, ...] | 
     Args:
         W: weights as an array, a SciPy sparse matrix or a mixing operator; a network that does not change; or a graph,
             of `jaxdec.graphs` or NetworkX.
-        weights: the rule for a graph's weights.
+        weights: the rule for a graph's weights, or "given" for those of a NetworkX graph.
 
     Raises:
-        ValueError: if W is not square or has entries that are not finite, or there is no such rule.
+        ValueError: if W is not square or has entries that are not finite, there is no such rule, or it would drop the
+            weights of a graph.
     """
     W = checks.unwrapped(W)
     if isinstance(W, nx.Graph):
-        W = graphs.from_networkx(W)
+        W = graphs.given(W) if weights == "given" else graphs.from_networkx(W)
     group = getattr(W, "group", None)
     if isinstance(W, graphs.Graph):
+        if weights == "given":
+            raise ValueError(f"{W!r} has no weights of its own; give a rule, one of {', '.join(RULES)}, or a matrix")
         if weights not in RULES:
             raise ValueError(f"unknown weights {weights!r}; expected one of {', '.join(RULES)}")
         W = getattr(graphs, weights)(W)

@@ -20,6 +20,7 @@ from jaxdec.problems import proximal, sampling
 from jaxdec.problems.base import Problem
 from jaxdec.problems.models import Model
 from jaxdec.problems.pieces import Pieces, pieces
+from jaxdec.problems.rows import Rows, arrays, largest_eigenvalue
 from jaxdec.types import PRNGKey, ScalarLike, Vector
 
 __all__ = ["FiniteSum", "Sampling", "finite_sum", "tables"]
@@ -167,7 +168,7 @@ class FiniteSum(Problem):
 
     def prox(self, x, step):
         """Exact for least squares; else as in `Problem`."""
-        if not self.model.quadratic or self.nonconvex is not None:
+        if not self.model.quadratic or self.nonconvex is not None or isinstance(self.inputs, Rows):
             return super().prox(x, step)
         inputs, _, weights, _ = self._gather(None, x.dtype)
         weighted = weights[:, :, None] * inputs
@@ -176,20 +177,32 @@ class FiniteSum(Problem):
         return proximal.quadratic(gram + self.l2 * jnp.eye(self.d, dtype=x.dtype)[None], self.grad(x), x, step)
 
     def curvature(self):
-        """Exact for least squares; bounds that hold everywhere for other linear models; None for networks."""
+        """Exact for least squares; bounds that hold everywhere for other linear models; None for networks.
+
+        Of sparse inputs the least curvature is bounded by that of the regularizers.
+        """
         if self.model.bend is None:
             return super().curvature()
-        grams = self._grams()
-        least = np.linalg.eigvalsh(grams.mean(axis=0))[0] if self.model.quadratic else 0.0
+        if isinstance(self.inputs, Rows):
+            held = [jax.tree.map(lambda a, own=own: a[own], self.inputs) for own in self._held()]
+            largest, least = max(largest_eigenvalue(A, self.model.features) for A in held), 0.0
+        else:
+            grams = self._grams()
+            least = np.linalg.eigvalsh(grams.mean(axis=0))[0] if self.model.quadratic else 0.0
+            largest = np.linalg.eigvalsh(grams)[:, -1].max()
         nonconvex = 0.0 if self.nonconvex is None else self.nonconvex
-        L = self.model.bend * np.linalg.eigvalsh(grams)[:, -1].max() + self.l2 + 2 * nonconvex
+        L = self.model.bend * largest + self.l2 + 2 * nonconvex
         return L, max(least, 0.0) + self.l2 - nonconvex / 2
 
     def _grams(self) -> np.ndarray:
         """A_i'A_i / m_i of the nodes' inputs, (n, features, features), on the host in float64."""
-        inputs, indices, counts = (np.asarray(a) for a in (self.inputs, self.indices, self.counts))
-        held = [inputs[row[:m]].astype(np.float64) for row, m in zip(indices, counts, strict=True)]
+        inputs = np.asarray(self.inputs)
+        held = [inputs[own].astype(np.float64) for own in self._held()]
         return np.stack([A.T @ A / max(len(A), 1) for A in held])
+
+    def _held(self) -> list[np.ndarray]:
+        """The positions of each node's samples, on the host."""
+        return [row[:m] for row, m in zip(np.asarray(self.indices), np.asarray(self.counts), strict=True)]
 
     def variance(self, x):
         """From the gradients of all samples; None for epochs, and where the loss is random itself."""
@@ -349,12 +362,12 @@ def finite_sum(
     checks.fits(data.name, held, jnp.result_type(float))
     return FiniteSum(
         model,
-        inputs=jnp.asarray(data.inputs),
+        inputs=arrays(data.inputs),
         targets=jnp.asarray(data.targets),
         **tables(partition),
         l2=l2,
         nonconvex=nonconvex,
-        test_inputs=None if data.test_inputs is None else jnp.asarray(data.test_inputs),
+        test_inputs=None if data.test_inputs is None else arrays(data.test_inputs),
         test_targets=None if data.test_targets is None else jnp.asarray(data.test_targets),
         augment=augment,
         minibatch=batch_size,

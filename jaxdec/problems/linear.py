@@ -1,24 +1,28 @@
 """Linear models: least squares, logistic and softmax regression."""
 
 import dataclasses
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import scipy.sparse as sp
 
 from jaxdec import checks
 from jaxdec._module import module, static
 from jaxdec.data import Dataset, Partition
 from jaxdec.problems.finite_sums import FiniteSum, Sampling, finite_sum
 from jaxdec.problems.models import Model
+from jaxdec.problems.rows import Rows
 from jaxdec.types import ScalarLike
 
 __all__ = ["LeastSquares", "Logistic", "Softmax", "least_squares", "logistic", "softmax"]
 
 
 def _scores(inputs, x):
+    if isinstance(inputs, Rows):
+        return inputs @ x
     return jnp.matmul(inputs, x, precision=jax.lax.Precision.HIGHEST)
 
 
@@ -115,7 +119,8 @@ def least_squares(
     """Linear regression, f_i(x) = mean_j (a_ij'x - y_ij)² / 2 + regularizers.
 
     Args:
-        data: samples with real targets, or with labels, which are then fitted as numbers.
+        data: samples with real targets, or with labels, which are then fitted as numbers. Sparse inputs stay sparse: a
+            gradient costs what their entries do.
         partition: who holds what, see `jaxdec.data`.
         batch_size: samples in a minibatch; None means that every gradient is exact.
         bias: whether a column of ones is appended to the inputs.
@@ -191,7 +196,10 @@ def _flat(data: Dataset, bias: bool) -> Dataset:
         )
     bias = checks.flag("bias", bias)
 
-    def flat(inputs: np.ndarray) -> np.ndarray:
+    def flat(inputs: Any) -> Any:
+        if sp.issparse(inputs):
+            ones = sp.csr_array(np.ones((inputs.shape[0], int(bias)), inputs.dtype))
+            return sp.csr_array(sp.hstack([inputs, ones]))
         inputs = np.asarray(inputs, np.result_type(inputs, np.float32)).reshape(len(inputs), -1)
         return np.hstack([inputs, np.ones((len(inputs), 1), inputs.dtype)]) if bias else inputs
 

@@ -13,6 +13,7 @@ from jaxdec import checks
 from jaxdec._module import module, static
 from jaxdec.data import Dataset, Partition
 from jaxdec.data.partitions import check_reach
+from jaxdec.data.sources import dense
 from jaxdec.problems.finite_sums import FiniteSum, Sampling, tables
 from jaxdec.problems.models import Model
 from jaxdec.types import ScalarLike, Vector
@@ -98,6 +99,7 @@ def from_loss(
         if test is not None:
             raise ValueError(f"{data.name} is a Dataset, which brings its own test samples: leave test=None")
         check_reach(partition, len(data.targets), data.name)
+        dense(data, "from_loss")
         inputs, targets, held_out = data.inputs, data.targets, (data.test_inputs, data.test_targets)
     else:
         checks.fits("data", data, jnp.result_type(float))

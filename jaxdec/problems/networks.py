@@ -14,7 +14,7 @@ from jaxtyping import Array, PyTree
 from jaxdec import checks
 from jaxdec._module import module, static
 from jaxdec.data import Dataset, Partition
-from jaxdec.data.sources import pixels
+from jaxdec.data.sources import dense, pixels
 from jaxdec.nn import dropout
 from jaxdec.problems.finite_sums import FiniteSum, finite_sum
 from jaxdec.problems.models import Model
@@ -172,6 +172,7 @@ def neural(
             f"a sample of {data.name} has targets of shape {data.targets.shape[1:]}; say which loss, a function of "
             "outputs and targets that returns a number for each sample"
         )
+    dense(data, "neural")
     dropout.made(network)
     shape = tuple(data.inputs.shape[1:])
     name = type(network).__name__ if dropout.is_linen(network) else getattr(network, "__name__", "the network")

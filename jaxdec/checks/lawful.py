@@ -195,11 +195,11 @@ def settings(algorithm: Any, rounds: int | None = None, dtype: Any = np.float64)
         dtype: of the run.
     """
     name = type(algorithm).__name__
-    fields(algorithm)
     if hasattr(algorithm, "check"):
         algorithm.check()
     for field, value in step_sizes(algorithm):
         positive(f"{name}.{field}", value, rounds, dtype)
+    fields(algorithm)
     for where, leaf in jax.tree.leaves_with_path(algorithm):
         if isinstance(leaf, str | bytes | complex):
             raise ValueError(f"{name}{jax.tree_util.keystr(where)} is a real number; got {leaf!r}")

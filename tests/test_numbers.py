@@ -1,5 +1,6 @@
 """Numbers are refused or exact: no odd integer, seed, switch or quantity is rounded, wrapped or read from a text."""
 
+import dataclasses
 import json
 import operator
 from fractions import Fraction
@@ -157,6 +158,10 @@ WRONG = {
     "no stride": (do(every=0, checkpoint="x", checkpoint_every=1), "every is a positive integer; got 0"),
     "more rounds than are counted": (do(rounds=2**31, every=2**30), "rounds is an integer of at most 2147483647"),
     "true steps": (of(A.LocalDSGD(lr=0.1, local_steps=True)), "local_steps is an integer of at least 1; got True"),
+    "too many minibatches": (
+        of(A.LocalDSGD(lr=0.1, local_steps=8), rounds=2**30, every=2**30),
+        "8589934592 minibatches, and 2..32 have numbers of their own",
+    ),
     "too many steps": (of(A.LocalDSGD(lr=0.1, local_steps=2**31)), "local_steps is an integer of at most 2147483647"),
     "a complex start": (do(x0=np.ones(3) * 1j), "x0 is an array of real numbers.*complex128"),
     "a start of texts": (do(x0=["1"] * 3), "x0 is an array of real numbers"),
@@ -276,6 +281,13 @@ def test_inputs_that_are_infinite_in_the_runs_dtype_are_refused():
             RING,
             r"data has entries of 1e\+300, and float32",
         ),
+        (
+            None,
+            lambda: problems.from_loss(lambda x, a: jnp.sum(x * a), np.ones((6, 2, 2)), init=np.full(2, 1e300)),
+            RING,
+            r"init has entries of 1e\+300, and float32",
+        ),
+        (None, lambda: dataclasses.replace(problems.quadratic(6, 3), noise=1e39), RING, r"problem.noise is 1e\+39"),
     ):
         parts = lambda *given: [part() if callable(part) else part for part in given]
         with jax.enable_x64(False), pytest.raises(ValueError, match=message):

@@ -200,6 +200,12 @@ def settings(algorithm: Any, rounds: int | None = None, dtype: Any = np.float64)
     for field, value in step_sizes(algorithm):
         positive(f"{name}.{field}", value, rounds, dtype)
     fields(algorithm)
+    steps = getattr(algorithm, "local_steps", 1)
+    if rounds is not None and isinstance(steps, int) and rounds * steps > 2**32:
+        raise ValueError(
+            f"{rounds} rounds of {name}.local_steps={steps} are {rounds * steps} minibatches, and 2**32 have numbers "
+            "of their own: take fewer"
+        )
     for where, leaf in jax.tree.leaves_with_path(algorithm):
         if isinstance(leaf, str | bytes | complex):
             raise ValueError(f"{name}{jax.tree_util.keystr(where)} is a real number; got {leaf!r}")

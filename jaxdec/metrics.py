@@ -117,12 +117,14 @@ def named(metrics: Any) -> Measures:
 
 
 def _measure(name: str | None, metric: Any) -> Measure:
+    if name is not None:
+        checks.called(name)
     if isinstance(metric, str):
         checks.choice("a metric's name", metric, tuple(__all__))
-        name, metric = name or metric, globals()[metric]
+        name, metric = metric if name is None else name, globals()[metric]
     if not callable(metric):
         raise TypeError(f"a metric is a function of (problem, state) or the name of one; got {metric!r}")
-    name = name or getattr(metric, "__name__", type(metric).__name__)
+    name = getattr(metric, "__name__", type(metric).__name__) if name is None else name
     return Measure(name, metric, _takes_world(metric))
 
 

@@ -75,7 +75,7 @@ REFUSED = {
         NEVER,
     ),
     "attention": (
-        linen_with("", "linen.SelfAttention(2, dropout_rate=0.5, deterministic=True)(x[:, None])[:, 0]"),
+        linen_with("", "linen.MultiHeadDotProductAttention(2, dropout_rate=0.5, deterministic=True)(x[:, None])[:, 0]"),
         NEVER,
     ),
     "a mask of one's own": (
@@ -172,7 +172,7 @@ def test_nnx_modules_are_asked_as_well():
 def test_a_class_for_a_module_and_a_module_for_a_class_are_told():
     with pytest.raises(TypeError, match=r"network is the class MLP, and a linen module is given made; write MLP\("):
         problem(models.MLP)
-    with pytest.raises(TypeError, match="an nnx module that is made, of class Dropped.*give the class, or a function"):
+    with pytest.raises(TypeError, match=r"an nnx module that is made, of class Dropped.*give the class, or a function"):
         problem(Dropped(nnx.Rngs(0)))
-    with pytest.raises(TypeError, match="network is a linen module or a function of nnx.Rngs.*got int"):
+    with pytest.raises(TypeError, match=r"network is a linen module or a function of nnx.Rngs.*got int"):
         problem(3)

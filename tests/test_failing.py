@@ -308,12 +308,12 @@ def test_what_they_conserve_and_their_fixed_point_stand_a_w_that_changes_and_con
 
 
 def test_methods_that_keep_copies_need_every_message_and_warn_where_w_changes():
-    top = compressors.TopK(k=2)
+    top, few = compressors.TopK(k=2), compressors.RandK(k=2)
     methods = [
         A.ChocoSGD(lr=0.1, consensus_lr=0.3, compressor=top),
         A.ChocoGossip(consensus_lr=0.3, compressor=top),
-        A.QuantizedPushSum(lr=0.1, compressor=top),
-        A.QuantizedPushSumGossip(compressor=top),
+        A.QuantizedPushSum(lr=0.1, compressor=few),
+        A.QuantizedPushSumGossip(compressor=few),
     ]
     for network in (lossy(RING, 0.1), sleeping(RING, 0.1)):
         for method in methods:

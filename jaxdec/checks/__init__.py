@@ -31,6 +31,7 @@ from jaxdec.checks.numbers import (
     seed,
     seeds,
     weight,
+    whole,
 )
 from jaxdec.checks.optimizers import optimizer
 from jaxdec.checks.values import NUMBERS, TAKEN, called, checkpoints, choice, free, measured, start, storable
@@ -86,6 +87,7 @@ __all__ = [
     "unwrapped",
     "violation",
     "weight",
+    "whole",
 ]
 
 

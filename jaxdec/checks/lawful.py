@@ -195,11 +195,17 @@ def settings(algorithm: Any, rounds: int | None = None, dtype: Any = np.float64)
         dtype: of the run.
     """
     name = type(algorithm).__name__
-    fields(algorithm)
     if hasattr(algorithm, "check"):
         algorithm.check()
     for field, value in step_sizes(algorithm):
         positive(f"{name}.{field}", value, rounds, dtype)
+    fields(algorithm)
+    steps = getattr(algorithm, "local_steps", 1)
+    if rounds is not None and isinstance(steps, int) and rounds * steps > 2**32:
+        raise ValueError(
+            f"{rounds} rounds of {name}.local_steps={steps} are {rounds * steps} minibatches, and 2**32 have numbers "
+            "of their own: take fewer"
+        )
     for where, leaf in jax.tree.leaves_with_path(algorithm):
         if isinstance(leaf, str | bytes | complex):
             raise ValueError(f"{name}{jax.tree_util.keystr(where)} is a real number; got {leaf!r}")

@@ -26,13 +26,14 @@ __all__ = [
     "seed",
     "seeds",
     "weight",
+    "whole",
 ]
 
 LARGEST = 2**31 - 1  # what a program counts to: its integers are of 32 bits
 SEEDS = 2**63  # as many as the integers of a coordinate can tell apart
 
 
-def _whole(value: Any) -> int | None:
+def whole(value: Any) -> int | None:
     """The integer, or None for what is none: a truth value, a text, 2.0, an array."""
     if isinstance(value, bool | np.ndarray | jax.Array):
         return None
@@ -44,7 +45,7 @@ def _whole(value: Any) -> int | None:
 
 def integer(name: str, value: Any, least: int = 1, most: int = LARGEST) -> int:
     """The count that was given; refuse what is not an integer from `least` to `most`."""
-    found = _whole(value)
+    found = whole(value)
     if found is None or found < least:
         raise ValueError(f"{name} is an integer of at least {least}; got {value!r}")
     if found > most:
@@ -54,7 +55,7 @@ def integer(name: str, value: Any, least: int = 1, most: int = LARGEST) -> int:
 
 def seed(name: str, value: Any) -> int:
     """The seed that was given: an integer from 0 to 2^63 - 1. Negative ones would be the same as large ones."""
-    found = _whole(value)
+    found = whole(value)
     if found is None or not 0 <= found < SEEDS:
         raise ValueError(f"{name} is an integer from 0 to 2**63 - 1; got {value!r}")
     return found
@@ -62,7 +63,7 @@ def seed(name: str, value: Any) -> int:
 
 def seeds(value: Any) -> list[int]:
     """The seeds of a sweep: as many as a number says, from 0, or those of a list, which differ."""
-    if _whole(value) is not None:
+    if whole(value) is not None:
         count = integer("seeds", value)
         affordable(f"seeds={count}", 64 * count, "take fewer")
         return list(range(count))
@@ -79,11 +80,11 @@ def seeds(value: Any) -> list[int]:
 def horizon(rounds: Any, every: Any) -> tuple[int, int]:
     """The number of rounds and the stride; refuse rounds that are not a positive multiple of it, or too many."""
     for name, value in (("rounds", rounds), ("every", every)):
-        found = _whole(value)
+        found = whole(value)
         if found is None or found < 1:
             raise ValueError(f"{name} is a positive integer; got {value!r}")
         if found > LARGEST:
-            raise ValueError(f"{name} is at most {LARGEST}, which is what a program counts to; got {value!r}")
+            raise ValueError(f"{name} is an integer of at most {LARGEST}, which a program counts to; got {value!r}")
     rounds, every = operator.index(rounds), operator.index(every)
     if rounds % every:
         lower = rounds - rounds % every

@@ -177,9 +177,9 @@ def sizes(kind: str, value: Any) -> None:
 def parts(problem: Any, network: Any) -> None:
     """Refuse a problem or a network that is wrong in itself, and two that differ in size."""
     for one in (problem, network):
-        fields(one)
         if hasattr(one, "check"):
             one.check()
+        fields(one)
     if network.n != problem.n:
         raise ValueError(
             f"the problem has {problem.n} nodes and the network {network.n}; they must be equal. Build the network for "

@@ -112,7 +112,8 @@ class Problem:
     def dtype(self) -> Any:
         """That of a run that starts at `init`: of the floating-point arrays among the fields, or else JAX's default."""
         arrays = [a for a in jax.tree.leaves(self) if isinstance(a, np.ndarray | jax.Array) and a.ndim]
-        return jnp.result_type(*(a.dtype for a in arrays if jnp.issubdtype(a.dtype, jnp.floating)), 0.0)
+        canonical = jax.dtypes.canonicalize_dtype  # float64 is float32 where JAX has no other, without a warning
+        return jnp.result_type(*(canonical(a.dtype) for a in arrays if jnp.issubdtype(a.dtype, jnp.floating)), 0.0)
 
     def init(self, key: PRNGKey) -> Vector:
         """The origin, whatever the key."""

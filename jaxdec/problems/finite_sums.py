@@ -295,8 +295,8 @@ class FiniteSum(Problem):
         counts = np.asarray(self.counts)
         if np.any(counts < 1) and not self.vacant:
             raise ValueError(f"node {int(np.argmin(counts))} has no data; give every node at least one sample")
-        if self.minibatch is not None:
-            checks.integer("batch_size, of a minibatch, where None means the whole data,", self.minibatch)
+        if self.minibatch is not None and (checks.whole(self.minibatch) or 0) < 1:
+            raise ValueError(f"a minibatch has at least one sample; got {self.minibatch!r}. None means the whole data")
         checks.choice("sampling", self.sampling, sampling.KINDS)
         least = int(np.min(counts, where=counts > 0, initial=np.iinfo(np.int32).max))
         if self.minibatch is not None and self.sampling == "subset" and self.minibatch > least:

@@ -111,6 +111,7 @@ def from_loss(
         raise ValueError(
             f"samples of the test are {_one(held_out, 'test')}, and those of the data {sample}; expected equal shapes"
         )
+    checks.fits("init", None if callable(init) else init, jnp.result_type(float))
     draw = init if callable(init) else None
     start = jax.eval_shape(draw, jax.random.key(0)) if draw else jax.tree.map(jnp.asarray, init)
     leaves, tree = jax.tree.flatten(start)

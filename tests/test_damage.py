@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from stores import PROBLEM, RING, contents, go
+from stores import PROBLEM, RING, contents, go, one_seed_in_a_unit
+
+__all__ = ["one_seed_in_a_unit"]  # a fixture of all tests here
 
 from jaxdec import algorithms as A
 from jaxdec import run

@@ -197,8 +197,12 @@ def count(layout: Layout, dataset: xr.Dataset) -> dict[str, int]:
     return {"runs": done.size, "runs_done": int(done.sum()), "diverged": int(wild.sum())}
 
 
-def attributes(manifest: Manifest, dataset: xr.Dataset, seconds: tuple[float, float]) -> dict[str, Any]:
-    """What is known of a sweep besides its numbers: texts and numbers alone."""
+def attributes(manifest: Manifest, dataset: xr.Dataset, seconds: tuple[float, float], how: set[str]) -> dict[str, Any]:
+    """What is known of a sweep besides its numbers: texts and numbers alone.
+
+    `at_once` says how many runs were side by side, on which devices: where it names several, as after a store was gone
+    on with elsewhere, runs may differ in their last bits for that alone.
+    """
     asked, layout = manifest.specification, manifest.layout
     return {
         **{kind: ", ".join(asked[kind]) for kind in ("algorithms", "problems", "networks")},
@@ -208,6 +212,7 @@ def attributes(manifest: Manifest, dataset: xr.Dataset, seconds: tuple[float, fl
         "broken_laws": "; ".join(f"{name}: {', '.join(laws)}" for name, laws in asked["broken_laws"].items()),
         "programs": len(layout.programs),
         **count(layout, dataset),
+        "at_once": "; ".join(sorted(how)),
         "compile_seconds": round(seconds[0], 4),
         "run_seconds": round(seconds[1], 4),
         "specification": json.dumps(asked),

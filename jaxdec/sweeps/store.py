@@ -78,7 +78,7 @@ def load(path: str | os.PathLike[str]) -> xr.Dataset:
     """
     store = Store(located(path))
     dataset = assemble(store.layout, store.read())
-    return dataset.assign_attrs(attributes(store.manifest, dataset, store.seconds()))
+    return dataset.assign_attrs(attributes(store.manifest, dataset, store.seconds(), store.how()))
 
 
 class Store:
@@ -268,8 +268,10 @@ class Store:
         seeds, rounds = layout.seeds[layout.seeds_of(unit)], layout.stretch(unit.stretch)
         return {"cells": cells, "seeds": list(seeds), "rounds": list(rounds)}
 
-    def write(self, unit: Unit, arrays: Numbers, state: list[np.ndarray] | None, seconds: tuple[float, float]) -> None:
-        """Store a unit: its files, then its mark.
+    def write(
+        self, unit: Unit, arrays: Numbers, state: list[np.ndarray] | None, seconds: tuple[float, float], how: str
+    ) -> None:
+        """Store a unit: its files, then its mark, with how it was run.
 
         Raises:
             OSError: if the disk is full or does not let itself be written; nothing that was stored is harmed.
@@ -282,7 +284,7 @@ class Store:
             kinds[name] = [chunk.dtype, list(chunk.size)]
         if state is not None:
             files |= self.entries.put(_state(unit), pack({str(k): leaf for k, leaf in enumerate(state)}))
-        facts = {"arrays": kinds, "compile": seconds[0], "run": seconds[1]}
+        facts = {"arrays": kinds, "at_once": how, "compile": seconds[0], "run": seconds[1]}
         self.entries.close(_name(unit), files, **self._runs(unit), **facts)
         if unit.stretch and state is not None:  # the states before are no longer needed
             before = unit._replace(stretch=unit.stretch - 1)
@@ -361,6 +363,10 @@ class Store:
         """What compiling and running have taken, over all sessions."""
         marks = list(self.entries.marks())
         return sum(m["compile"] for m in marks), sum(m["run"] for m in marks)
+
+    def how(self) -> set[str]:
+        """How many runs were side by side, and on which devices."""
+        return {mark["at_once"] for mark in self.entries.marks()}
 
 
 class Partial:

@@ -249,7 +249,7 @@ class Session:
             display.waiting(units - len(found))
             return None
         dataset = assemble(self.layout, found).sel(seed=list(self.asked.layout.seeds))
-        how = set(devices.agree(lambda: sorted(self.store.how()))) if self.stored else self.how
+        how = set(devices.agree(lambda: sorted(self.store.took()[1]))) if self.stored else self.how
         return dataset.assign_attrs(attributes(self.manifest, dataset, self.seconds, how))
 
     def _read(self) -> list[tuple[Unit, Arrays]]:

@@ -3,6 +3,8 @@
 import hashlib
 import os
 
+import pytest
+
 from jaxdec import algorithms as A
 from jaxdec import compressors, networks, problems, sweep
 from jaxdec.metrics import consensus, loss
@@ -12,6 +14,14 @@ PROBLEM, RING = problems.quadratic(6, 3, noise=0.2), networks.ring(6)
 # Random messages, whose bits are counted in the loop, and a state of two arrays.
 COMPRESSED = A.ChocoSGD(lr=0.1, consensus_lr=0.3, compressor=compressors.Scaled(compressors.RandP(0.5)))
 GRID = [0.05, 0.1, 0.15, 0.2, 0.25]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_seed_in_a_unit():
+    """So that there are more units than such small runs would make."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(execute, "CPU_FULL", 0)
+        yield
 
 
 def go(path=None, algorithms=None, **change):

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from stores import PROBLEM, RING, contents, go
+from stores import PROBLEM, RING, contents, go, one_seed_in_a_unit
+
+__all__ = ["one_seed_in_a_unit"]  # a fixture of all tests here
 
 from jaxdec import algorithms as A
 from jaxdec import run
@@ -136,11 +138,12 @@ def test_a_tool_that_sorts_the_keys_of_json_changes_no_number(copied):
 
 
 def test_a_mark_made_by_hand_names_no_file_outside_of_the_store(copied):
-    path, _ = copied
+    path, numbers = copied
     (path.parent / "secret").write_bytes(b"12")
     edit(path / MARK, lambda m: m["files"].update({"../secret": [2, "0"]}), seal=True)
     with pytest.raises(ValueError, match=r"0.0.0.0.json names a file outside of .*store: ../secret"):
-        load(path)
+        small(path)
+    assert load(path).equals(numbers)  # which reads no file but those of the sweep's arrays
 
 
 def test_no_dtype_but_numbers_is_read_whatever_a_mark_says(copied):

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
-from stores import COMPRESSED, GRID, PROBLEM, RING, contents, fail_after, go, units_run
+from stores import COMPRESSED, GRID, PROBLEM, RING, contents, fail_after, go, one_seed_in_a_unit, units_run
+
+__all__ = ["one_seed_in_a_unit"]  # a fixture of all tests here
 
 from jaxdec import algorithms as A
 from jaxdec import data, module, problems, run, sweep

@@ -6,7 +6,7 @@ import pytest
 from jaxdec import algorithms as A
 from jaxdec import compressors, networks, problems
 from jaxdec.results.time import Link
-from jaxdec.sweeps import search
+from jaxdec.sweeps import execute, search
 from jaxdec.sweeps.tuning import tune
 
 # Gradient descent on f_i(x) = x'x/2 - b_i'x: xbar contracts by |1 - lr| a round, so that lr = 1 is the best.
@@ -135,3 +135,31 @@ def test_only_numbers_that_are_step_sizes_or_fractional_are_searched_between():
     assert not between([{"lr": 0.1, "consensus_lr": 0.1}, {"lr": 0.2, "consensus_lr": 0.2}])
     assert search._is_step_size(choco, "lr")
     assert not search._is_step_size(choco, "compressor.levels")
+
+
+def test_a_search_that_is_stopped_goes_on_from_its_store_to_what_an_undisturbed_one_finds(tmp_path, monkeypatch):
+    arguments = {"over": {"lr": [0.01, 0.1, 0.3]}, "budget": 16, **COMMON}
+    pair = {"a/b: DSGD": A.DSGD(lr=1.0), "tracking": A.GradientTracking(lr=1.0)}
+    whole = tune(pair, ROUND, COMPLETE, **arguments)
+    evaluate, moves = search.Search.evaluate, []
+
+    def stopped(self, arm, values):
+        moves.append(values)
+        if len(moves) == 4:
+            raise KeyboardInterrupt
+        evaluate(self, arm, values)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(search.Search, "evaluate", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            tune(pair, ROUND, COMPLETE, store=tmp_path, **arguments)
+    assert len(list(tmp_path.iterdir())) == 3
+    ran = []
+    monkeypatch.setattr(execute.Engine, "block", lambda self, *a, f=execute.Engine.block: ran.append(1) or f(self, *a))
+    again = tune(pair, ROUND, COMPLETE, store=tmp_path, **arguments)
+    count = len(ran)
+    assert count > 0
+    assert again.to_dataframe().equals(whole.to_dataframe())
+    assert again.cells.equals(whole.cells)
+    assert tune(pair, ROUND, COMPLETE, store=tmp_path, **arguments).to_dataframe().equals(whole.to_dataframe())
+    assert len(ran) == count

@@ -10,17 +10,35 @@ import xarray as xr
 from jaxdec.results.labels import labelled
 from jaxdec.results.statistics import larger_is_better, median, quantiles
 
-__all__ = ["KINDS", "NOT_SWEPT", "SPENT", "best", "diverged", "fields", "known", "primary", "ran", "summarize", "swept"]
+__all__ = [
+    "KINDS",
+    "NOT_SWEPT",
+    "SPENT",
+    "best",
+    "diverged",
+    "fields",
+    "known",
+    "masked",
+    "primary",
+    "ran",
+    "summarize",
+    "swept",
+]
 
 KINDS = ("algorithm", "problem", "network")  # what is compared; the other dimensions are what is chosen
 NOT_SWEPT = ("seed", "round", "node", "bound", "quantile")
 SPENT = ("grads", "vectors", "bits", "bits_down")
 
 
-def diverged(results: Any, metric: str = "loss") -> xr.DataArray:
-    """Which runs ended with a value that is not finite, or worse than at round 0.
+def diverged(results: Any, metric: str | None = None) -> xr.DataArray:
+    """Which runs ended with a value that is not finite, in any metric, or worse than at round 0.
 
-    A place of the grid at which nothing was run, since each algorithm had values of its own, has not diverged.
+    It is decided once for a run, whatever it is judged by afterwards. A place of the grid at which nothing was run,
+    since each algorithm had values of its own, has not diverged.
+
+    Args:
+        results: of a sweep, or of a run.
+        metric: the one that is not to end worse than it began; None is the loss, or else the first metric.
 
     >>> import xarray as xr
     >>> runs = xr.Dataset({"loss": (("seed", "round"), [[1.0, 0.1], [1.0, 3.0], [1.0, np.nan]])})
@@ -28,18 +46,53 @@ def diverged(results: Any, metric: str = "loss") -> xr.DataArray:
     [False, True, True]
     """
     dataset = labelled(results)
+    metric = known(dataset, metric)
     values = dataset[metric]
+    values = values.mean("node", skipna=False) if "node" in values.dims else values
     first, last = values.isel(round=0), values.isel(round=-1)
     worse = last < first if larger_is_better(metric) else last > first
-    return xr.ufuncs.logical_and(ran(dataset), xr.ufuncs.logical_or(~xr.ufuncs.isfinite(last), worse))
+    return xr.ufuncs.logical_and(ran(dataset), xr.ufuncs.logical_or(_lost(dataset).isel(round=-1), worse))
+
+
+def masked(results: Any) -> xr.Dataset:
+    """The dataset where no metric of a run is a number at a round at which one has ceased to be.
+
+    >>> import xarray as xr
+    >>> losses, accuracies = [[1.0, np.inf]], [[0.1, 0.85]]
+    >>> runs = xr.Dataset({"loss": (("seed", "round"), losses), "accuracy": (("seed", "round"), accuracies)})
+    >>> masked(runs).accuracy.values.tolist()
+    [[0.1, nan]]
+    """
+    dataset = labelled(results)
+    lost = _lost(dataset).reset_coords(drop=True)
+    if not lost.any():
+        return dataset
+    numbers = lambda values: values if np.issubdtype(values.dtype, np.inexact) else values.astype(float)
+    return dataset.assign({k: numbers(v).where(~lost).transpose(*v.dims) for k, v in dataset.data_vars.items()})
+
+
+def _lost(dataset: xr.Dataset) -> xr.DataArray:
+    """At which rounds of a run a metric that was finite is so no longer, or the primary one is not."""
+    main = primary(dataset)
+    found = None
+    for name, values in dataset.data_vars.items():
+        finite = xr.ufuncs.isfinite(values)
+        lost = ~finite if name == main else ~finite & finite.isel(round=0, drop=True)
+        lost = lost.any("node") if "node" in lost.dims else lost
+        found = lost if found is None else found | lost
+    return found.transpose(..., "round")  # type: ignore[union-attr]
 
 
 def ran(dataset: xr.Dataset) -> xr.DataArray:
-    """Where the dataset has a whole run: the coordinate `done`, or else where anything was measured at round 0."""
+    """Where the dataset has a whole run: the coordinate `done`, or else where anything was measured at round 0.
+
+    What is not of a grid was run, be it that nothing it measured is a number.
+    """
     if "done" in dataset.coords:
         return dataset["done"]
     there = dataset.isel(round=0).notnull().to_dataarray("metric")
-    return there.any([dim for dim in ("metric", "node") if dim in there.dims])
+    there = there.any([dim for dim in ("metric", "node") if dim in there.dims])
+    return there if set(there.dims) - {*NOT_SWEPT} else xr.ones_like(there)
 
 
 def best(results: Any, metric: str = "loss", *, largest: bool | None = None, at: int | None = None) -> xr.Dataset:
@@ -52,9 +105,9 @@ def best(results: Any, metric: str = "loss", *, largest: bool | None = None, at:
         at: the round to judge at; None is the last.
 
     Returns:
-        The dataset without the swept dimensions, which become coordinates over those that are left.
+        The dataset without the swept dimensions, which become coordinates over those that are left; `masked`.
     """
-    dataset = labelled(results)
+    dataset = masked(results)
     largest = larger_is_better(metric) if largest is None else largest
     final = dataset[metric].isel(round=-1) if at is None else dataset[metric].sel(round=at)
     final = final.where(np.isfinite(final), -np.inf if largest else np.inf).median("seed")
@@ -115,14 +168,14 @@ def summarize(results: Any, metric: str | None = None, others: Sequence[str] | N
       algorithm   lr  loss  diverged  runs edge
     0      DSGD  1.0  0.25         2     6   ()
     """
-    dataset = labelled(results)
+    lost, there = diverged(results), ran(labelled(results))
+    dataset = masked(results)
     metric = known(dataset, metric)
     names = [k for k in SPENT if k in dataset.coords]
     chosen = best(dataset, metric).isel(round=-1)
     others = _others(dataset, metric) if others is None else [known(dataset, name) for name in others]
     kinds = [kind for kind in KINDS if kind in dataset.dims]
     bands, middles = quantiles(chosen[metric]), {name: median(chosen[name]) for name in others}
-    lost, there = diverged(dataset, metric), ran(dataset)
     rows = []
     for index in np.ndindex(*(dataset.sizes[kind] for kind in kinds)):
         place = dict(zip(kinds, index, strict=True))

@@ -55,6 +55,10 @@ class Claims:
             return False
         except OSError as error:
             raise unwritten(file, error) from error
+        now = self._files(name)
+        if now[-1:] != [file] or any(self._holds(other) for other in now[:-1] if other not in files):
+            file.unlink(missing_ok=True)  # this one had looked before another took it over and gave it up: no turn yet
+            return False
         for stale in files:
             stale.unlink(missing_ok=True)
         if not self.held:

@@ -4,7 +4,7 @@ import hashlib
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from jaxdec.storage.files import Damaged, read_sealed, readable, seal, write
@@ -35,9 +35,10 @@ class Entries:
                 if ended(left_over.name.split(".")[-3]) or time.time() - left_over.stat().st_mtime > DAY:
                     left_over.unlink(missing_ok=True)
 
-    def put(self, name: str, data: bytes) -> Files:
-        """Write a file of an entry."""
-        write(self.path / name, data)
+    def put(self, name: str, data: bytes, *, shared: bool = False) -> Files:
+        """Write a file of an entry; one that entries share only where it is not there."""
+        if not (shared and (self.path / name).is_file() and (self.path / name).read_bytes() == data):
+            write(self.path / name, data)
         return {name: [len(data), hashlib.sha256(data).hexdigest()]}
 
     def close(self, entry: str, files: Files, **facts: Any) -> None:
@@ -95,7 +96,10 @@ class Entries:
             data = self._inside(entry, name).read_bytes()
         except OSError as error:
             raise Damaged(file, "is missing" if not file.exists() else "cannot be read", self.directory) from error
-        if hashlib.sha256(data).hexdigest() != found["files"][name][1]:
+        size, digest = found["files"][name]
+        if len(data) < size:
+            raise Damaged(file, f"is truncated: {len(data)} bytes of {size}", self.directory)
+        if hashlib.sha256(data).hexdigest() != digest:
             raise Damaged(file, "is damaged: its digest is not that of when it was written", self.directory)
         return data
 
@@ -109,7 +113,6 @@ class Entries:
 
     def _inside(self, entry: str, name: str) -> Path:
         """A file of an entry: none that a mark made by hand names elsewhere."""
-        named = PurePosixPath(name)
-        if named.is_absolute() or ".." in named.parts or "\\" in name:
+        if name.startswith("/") or ".." in name.split("/") or "\\" in name:
             raise Damaged(self.mark(entry), f"names a file outside of {self.path}: {name}", self.directory)
-        return self.path / named
+        return self.path / name

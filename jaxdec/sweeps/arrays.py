@@ -79,7 +79,7 @@ class Arrays:
         whole = np.full(chunk.size, np.nan if values.dtype.kind == "f" else 0, values.dtype)
         whole[tuple(map(slice, values.shape))] = values
         little = whole.astype(whole.dtype.newbyteorder("<"), copy=False)
-        return self.entries.put(file_of(name, chunk.at), little.tobytes())
+        return self.entries.put(file_of(name, chunk.at), little.tobytes(), shared=len(chunk.size) == 1)
 
     def describe(self, name: str, chunk: Chunk) -> None:
         """Write an array's zarr.json, and those of the groups that it is in, unless they are there."""

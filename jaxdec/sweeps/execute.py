@@ -17,11 +17,19 @@ from jaxdec.sweeps.devices import CELL, CELLS, EVERYWHERE, default, gather, plac
 from jaxdec.sweeps.layout import Shape
 from jaxdec.sweeps.plan import Group
 
-__all__ = ["CPU_SCRATCH", "Engine", "Horizon"]
+__all__ = ["CPU_FULL", "CPU_SCRATCH", "STORED_SEEDS", "Engine", "Horizon"]
 
 # On a CPU matrix products pack their operands into memory that the analysis does not count: peaks of 1.02 to 2.5 times
 # what it says were measured, over quadratics and softmax regression, four forms of W, DSGD and K-GT.
 CPU_SCRATCH = 2.5
+
+# On a CPU runs are put side by side until what they carry takes so many bytes. A call costs 4 ms whatever is in it, so
+# that 1000 seeds of a cell of 24 numbers took 4.6 s one by one, 1.1 s by sixteens and 0.34 s at once; where a run takes
+# 40 KB and more (softmax regression, 650 parameters by 16 nodes) nothing was gained any more.
+CPU_FULL = 256_000
+
+# As many seeds are at most in a unit that is stored: what a kill loses, and what several processes share, is a unit.
+STORED_SEEDS = 64
 
 _STACKED = PartitionSpec(None, CELL)  # seeds by cells
 
@@ -96,6 +104,13 @@ class Engine:
         """So many cells, and enough more for the devices to have equal shares."""
         return -(-cells // self.mesh.size) * self.mesh.size
 
+    @property
+    def how(self) -> str:
+        """In which shape calls are made and where: the last bits of a run depend on it."""
+        kind = self.mesh.devices.flat[0].device_kind
+        devices = f"{self.mesh.size} x {kind}" if self.mesh.size > 1 else kind
+        return f"{self.shape.cells} cells by {self.shape.seeds} seeds on {devices}"
+
     def seconds(self) -> tuple[float, float]:
         """What compiling and running have taken since the last call."""
         taken, self.compiling, self.running = (self.compiling, self.running), 0.0, 0.0
@@ -124,19 +139,22 @@ class Engine:
         scratch = CPU_SCRATCH if self.mesh.devices.flat[0].platform == "cpu" else 1.0
         return found.argument_size_in_bytes + found.output_size_in_bytes + int(scratch * found.temp_size_in_bytes)
 
-    def fit(self, horizon: Horizon, *, chunk: int | None, limit: int, strict: bool, resumed: bool = False) -> Shape:
-        """The largest shape within `limit` bytes a device; with `chunk`, so many cells.
+    def fit(
+        self, horizon: Horizon, *, chunk: int | None, limit: int, strict: bool, resumed: bool = False, most: int = 2**31
+    ) -> Shape:
+        """The largest shape within `limit` bytes a device; with `chunk`, so many cells; of `most` seeds.
 
         `resumed` says that it is to go on from states, as all but the first segment of a unit do.
 
-        On a CPU one seed at a time is fastest, since the cells already fill it; an accelerator takes as many as it can.
+        On a CPU no more seeds are put side by side than fill it; an accelerator takes as many as it can.
 
         Raises:
             ValueError: if `strict` and a single run takes more.
         """
+        cpu = self.mesh.devices.flat[0].platform == "cpu"
         cells = min(chunk or len(self.group.cells), len(self.group.cells))
-        seeds = 1 if self.mesh.devices.flat[0].platform == "cpu" else len(self.seeds)
-        if chunk is None or seeds > 1:
+        seeds = self._seeds(cells, most) if cpu else len(self.seeds)
+        if chunk is None or (seeds > 1 and not cpu):
             need = lambda cells, seeds: self.bytes(Shape(cells, seeds), horizon, resumed)
             if need(cells, seeds) > limit:
                 if seeds > 1:
@@ -150,6 +168,12 @@ class Engine:
                     )
         chunks = -(-len(self.group.cells) // cells)
         return Shape(cells if chunk else -(-len(self.group.cells) // chunks), seeds)
+
+    def _seeds(self, cells: int, most: int) -> int:
+        """How many seeds of some cells fill a CPU."""
+        carried = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(self.carried()))
+        full = CPU_FULL // max(-(-cells // self.mesh.size) * carried, 1)
+        return _even(len(self.seeds), max(1, min(most, full, len(self.seeds))))
 
     def block(self, cells: Sequence[int], seeds: Sequence[int], horizon: Horizon, since: Any = None) -> Trace:
         """The trace of some cells and seeds, leaves (S, C, ...), in calls of this engine's shape.
@@ -273,6 +297,11 @@ def _split(items: Sequence[int], size: int) -> list[Sequence[int]]:
 def _pad(a: np.ndarray, axis: int, size: int) -> np.ndarray:
     """The last entry repeated until there are `size`."""
     return np.concatenate([a, *[np.take(a, [-1], axis)] * (size - a.shape[axis])], axis)
+
+
+def _even(count: int, most: int) -> int:
+    """The least size of blocks, as few as there must be, of a count: all of nearly one size."""
+    return -(-count // -(-count // most))
 
 
 def _most(need: Callable[[int], int], top: int, limit: int, step: int) -> int:

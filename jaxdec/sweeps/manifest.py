@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 
 from jaxdec.describe import describe, distinct, source
-from jaxdec.results.summary import diverged, primary
+from jaxdec.results.summary import diverged
 from jaxdec.storage.files import Arrays
 from jaxdec.sweeps.axes import Axis, Objects
 from jaxdec.sweeps.layout import Layout, Program, Unit
@@ -161,7 +161,8 @@ def assemble(layout: Layout, found: Iterable[tuple[Unit, Arrays]]) -> xr.Dataset
     if np.all(np.isnan(present) | (present == records)):  # everybody, always
         full.pop("rounds_present", None)
     coordinates |= {name: _drop_seed(names, full.pop(name)) for name in Cost._fields if name in full}
-    if not done.all():
+    measured = [np.isfinite(v[(*(slice(None) for _ in whole[:-1]), 0)]).reshape(*whole[:-1], -1) for v in full.values()]
+    if not done.all() or (measured and not np.concatenate(measured, -1).any(-1).all()):  # it was run, and is NaN
         coordinates["done"] = ((*names, "seed"), done)
     dims = (*names, "seed", "round", "node")
     return xr.Dataset({k: (dims[: v.ndim], v) for k, v in full.items()}, coordinates)
@@ -189,16 +190,18 @@ def count(layout: Layout, dataset: xr.Dataset) -> dict[str, int]:
     done = dataset["done"].values if "done" in dataset.coords else np.ones(shape, bool)
     wild = np.zeros(shape, bool)
     if dataset.data_vars:
-        judged = dataset[[primary(dataset)]]
-        judged = judged.mean("node", skipna=False) if "node" in judged.dims else judged
-        wild = diverged(judged, primary(dataset)).transpose(*dims).values & done
+        wild = diverged(dataset).transpose(*dims).values & done
     cells = [places[0] for program in layout.programs for places in program.places]
     done, wild = (np.stack([values[place] for place in cells]) for values in (done, wild))
     return {"runs": done.size, "runs_done": int(done.sum()), "diverged": int(wild.sum())}
 
 
-def attributes(manifest: Manifest, dataset: xr.Dataset, seconds: tuple[float, float]) -> dict[str, Any]:
-    """What is known of a sweep besides its numbers: texts and numbers alone."""
+def attributes(manifest: Manifest, dataset: xr.Dataset, seconds: tuple[float, float], how: set[str]) -> dict[str, Any]:
+    """What is known of a sweep besides its numbers: texts and numbers alone.
+
+    `at_once` says how many runs were side by side, on which devices: where it names several, as after a store was gone
+    on with elsewhere, runs may differ in their last bits for that alone.
+    """
     asked, layout = manifest.specification, manifest.layout
     return {
         **{kind: ", ".join(asked[kind]) for kind in ("algorithms", "problems", "networks")},
@@ -208,6 +211,7 @@ def attributes(manifest: Manifest, dataset: xr.Dataset, seconds: tuple[float, fl
         "broken_laws": "; ".join(f"{name}: {', '.join(laws)}" for name, laws in asked["broken_laws"].items()),
         "programs": len(layout.programs),
         **count(layout, dataset),
+        "at_once": "; ".join(sorted(how)),
         "compile_seconds": round(seconds[0], 4),
         "run_seconds": round(seconds[1], 4),
         "specification": json.dumps(asked),

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from jaxdec.results.statistics import larger_is_better
 from jaxdec.storage.files import Arrays
+from jaxdec.types import Cost
 
 __all__ = ["Display"]
 
@@ -91,7 +92,10 @@ class Display:
         values = values.mean(axis=3) if values.ndim > 3 else values  # of each node
         self.sign = sign = -1 if larger_is_better(metric) else 1
         first, last = sign * values[..., 0], sign * values[..., -1]
-        self.diverged += int((~np.isfinite(last) | (last > first)).sum())
+        lost = ~np.isfinite(last) | (last > first)
+        for other in (a[:, :, -1] for name, a in arrays.items() if a.ndim > 2 and name not in Cost._fields):
+            lost |= ~np.isfinite(other).reshape(*lost.shape, -1).all(-1)
+        self.diverged += int(lost.sum())
         mean = np.mean(last, axis=0)
         mean = np.where(np.isfinite(mean), mean, np.inf)
         if mean.min() < self.best[0]:

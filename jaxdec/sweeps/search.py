@@ -1,8 +1,10 @@
 """The search of `tune`: what is minimized, and which cells are run next."""
 
 import dataclasses
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from itertools import product
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
@@ -10,7 +12,10 @@ import numpy as np
 import xarray as xr
 
 from jaxdec import checks
-from jaxdec.describe import brief, get, replace
+from jaxdec.describe import LONG, brief, get, identity, replace
+from jaxdec.loop import outline, ready
+from jaxdec.metrics import DEFAULT, named
+from jaxdec.results.summary import diverged, masked
 from jaxdec.results.time import Link, add_time
 from jaxdec.sweeps.engine import sweep
 
@@ -49,6 +54,13 @@ class Goal:
             missing = "link=results.Link(...)" if self.link is None else "timing={'degree': ...}"
             raise ValueError(f"seconds need a model of nodes and links; give {missing}")
 
+    def measured(self, found: Mapping[str, Any]) -> None:
+        """Refuse a metric that is not among the shapes of those that are measured, or is no number per run."""
+        if self.metric not in found:
+            raise ValueError(f"there is no metric {self.metric!r}; there are {', '.join(found)}")
+        if found[self.metric].shape:
+            raise ValueError(f"{self.metric!r} is a number for each node; judge by one that is a number for a run")
+
     def words(self) -> str:
         if self.target is None:
             return f"{self.metric} after {self.at or self.rounds} rounds"
@@ -65,17 +77,17 @@ class Goal:
     def scores(self, dataset: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
         """What is minimized, (cells, 2), medians over seeds, the second for ties of the first; which cells diverged.
 
-        As in `summary.diverged`: the run ended with a value that is not finite, or worse than at round 0.
+        As `summary.diverged` decides; where one metric of a run is not finite none counts.
         """
         sign = -1 if self.largest else 1
-        if self.metric not in dataset.data_vars:
-            raise ValueError(f"there is no metric {self.metric!r}; there are {', '.join(map(str, dataset.data_vars))}")
+        lost = diverged(dataset).transpose("cell", "seed").values
+        dataset = masked(dataset)
         values = sign * dataset[self.metric].transpose("cell", "seed", "round").values
         values = np.where(np.isfinite(values), values, np.inf)
         end = values[:, :, (self.at or self.rounds) // self.every]
-        diverged = np.median((values[:, :, -1] > values[:, :, 0]) | np.isinf(values[:, :, -1]), axis=1) > 0.5
+        worst = np.median(lost, axis=1) > 0.5
         if self.target is None:
-            return np.stack([np.median(end, axis=1), np.zeros(len(end))], axis=1), diverged
+            return np.stack([np.median(end, axis=1), np.zeros(len(end))], axis=1), worst
         if self.cost == "seconds" and self.link is not None:
             dataset = add_time(dataset, self.link, **self.timing)
         spent = dataset["round" if self.cost == "rounds" else self.cost].broadcast_like(dataset[self.metric])
@@ -83,7 +95,7 @@ class Goal:
         reached = values <= sign * self.target
         first = np.take_along_axis(spent, reached.argmax(axis=2)[:, :, None], axis=2)[:, :, 0]
         first = np.where(reached.any(axis=2) & np.isfinite(end), first, np.inf)
-        return np.stack([np.median(first, axis=1), np.median(end, axis=1)], axis=1), diverged
+        return np.stack([np.median(first, axis=1), np.median(end, axis=1)], axis=1), worst
 
 
 class Scale(NamedTuple):
@@ -123,9 +135,10 @@ Moves = list[dict[str, Any]]  # the values that one swept name gives to fields, 
 class Search:
     """The search for one algorithm. An arm is a choice of the values that are not searched between."""
 
-    def __init__(self, label, algorithm, problem, network, grid: list[Moves], goal: Goal, arguments, show):
+    def __init__(self, label, algorithm, problem, network, grid: list[Moves], goal: Goal, arguments, store):
+        self.store: Path | None = store  # a folder for each move
         self.label, self.problem, self.network, self.goal = label, problem, network, goal
-        self.arguments, self.show = arguments, show
+        self.arguments = arguments
         lines = [moves for moves in grid if _between(algorithm, moves)]
         choices = [moves for moves in grid if not _between(algorithm, moves)]
         self.grid = {field: sorted({m[field] for m in moves}) for moves in lines for field in moves[0]}
@@ -140,7 +153,17 @@ class Search:
     def best(self) -> Run:
         return min(self.runs)
 
-    def run(self, budget: int, resolution: float) -> None:
+    def check(self) -> None:
+        """Refuse what can be known to be wrong before anything is compiled."""
+        first = _with(self.arms[0], {field: values[0] for field, values in self.grid.items()})
+        for kind, given in (("algorithm", first), ("problem", self.problem), ("network", self.network)):
+            checks.part(kind, given)
+        checks.parts(self.problem, self.network)
+        parts = ready(first, self.problem, self.network, self.arguments.get("x0"))
+        self.goal.measured(outline(parts, named(self.arguments.get("metrics", DEFAULT))).metrics)
+
+    def run(self, budget: int, resolution: float, show: Callable[["Search"], None]) -> None:
+        self.show = show
         kept = STEP if self.step_sizes else 0
         for arm in range(len(self.arms)):
             self.evaluate(arm, self.grid)
@@ -156,7 +179,7 @@ class Search:
         """Run all combinations of the values."""
         algorithm = self.arms[arm]
         results = sweep({self.label: algorithm}, self.problem, self.network, over=dict(values) or None,
-                        progress=False, **self.arguments)  # fmt: skip
+                        progress=False, store=self._folder(algorithm, values), **self.arguments)  # fmt: skip
         results = _stacked(results.isel(algorithm=0, drop=True), list(values))
         scores, diverged = self.goal.scores(results)
         for c, combination in enumerate(product(*values.values())):
@@ -166,6 +189,13 @@ class Search:
             run = Run(self.label, made, arm, values_here, score, bool(diverged[c]), results.isel(cell=c))
             self.runs.append(run)
         self.show(self)
+
+    def _folder(self, algorithm: Any, values: Mapping[str, list[Any]]) -> Path | None:
+        """Where a move is stored: by what it runs, so that the same search finds it again."""
+        if self.store is None:
+            return None
+        name = re.sub(r"[^\w-]+", "_", self.label)
+        return self.store / f"{name}~{identity([self.label, algorithm, dict(values)])[:LONG]}"
 
     def wider(self) -> Any:
         """Step sizes beyond the edge at which an arm is best, the best arm first."""

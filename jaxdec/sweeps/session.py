@@ -17,7 +17,7 @@ from jaxdec.storage.files import Arrays, located, pack, unpack
 from jaxdec.storage.segments import SoFar, advance
 from jaxdec.storage.segments import length as segment_length
 from jaxdec.sweeps import devices
-from jaxdec.sweeps.execute import Engine, Horizon
+from jaxdec.sweeps.execute import STORED_SEEDS, Engine, Horizon
 from jaxdec.sweeps.layout import Layout, Shape, Unit
 from jaxdec.sweeps.manifest import Manifest, assemble, attributes
 from jaxdec.sweeps.plan import Group
@@ -50,6 +50,7 @@ class Session:
         self.groups, self.mesh, self.metrics, self.paired = groups, mesh, metrics, paired
         self.memory: dict[Unit, Arrays] = {}
         self.seconds = (0.0, 0.0)
+        self.how: set[str] = set()
         self.store: Any = None  # in process 0, where there is one
         self.stored = store is not None
         self.manifest = self.asked = asked
@@ -155,7 +156,9 @@ class Session:
             rounds = self.layout.rounds[0]
             resumed = self._length(rounds) < rounds
             horizon = self._horizon(self._length(rounds), whole=not resumed)
-            fit = engine.fit(horizon, chunk=chunk, limit=allowed, strict=limit is not None, resumed=resumed)
+            most = STORED_SEEDS if self.stored else len(self.layout.seeds)
+            strict = limit is not None
+            fit = engine.fit(horizon, chunk=chunk, limit=allowed, strict=strict, resumed=resumed, most=most)
             shape = shape or fit
             at_once = Shape(*map(min, fit, at_once or shape))
         self._shaped(g, shape, at_once)
@@ -205,10 +208,11 @@ class Session:
             self._shaped(unit.group, program.shape or engine.shape, engine.shape)
         seconds = engine.seconds()
         self.seconds = self.seconds[0] + seconds[0], self.seconds[1] + seconds[1]
+        self.how.add(engine.how)
         if self.stored:
             state = done.state if self.manifest.states else None
             self._mine(unit)
-            devices.agree(lambda: self.store.write(unit, done.records, state, seconds))
+            devices.agree(lambda: self.store.write(unit, done.records, state, seconds, engine.how))
         else:
             self.memory[unit] = done.records
         if metrics := [name for name in done.records if name not in Cost._fields]:
@@ -245,7 +249,8 @@ class Session:
             display.waiting(units - len(found))
             return None
         dataset = assemble(self.layout, found).sel(seed=list(self.asked.layout.seeds))
-        return dataset.assign_attrs(attributes(self.manifest, dataset, self.seconds))
+        how = set(devices.agree(lambda: sorted(self.store.took()[1]))) if self.stored else self.how
+        return dataset.assign_attrs(attributes(self.manifest, dataset, self.seconds, how))
 
     def _read(self) -> list[tuple[Unit, Arrays]]:
         """The units that are stored with their arrays."""

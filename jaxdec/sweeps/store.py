@@ -78,7 +78,7 @@ def load(path: str | os.PathLike[str]) -> xr.Dataset:
     """
     store = Store(located(path))
     dataset = assemble(store.layout, store.read())
-    return dataset.assign_attrs(attributes(store.manifest, dataset, store.seconds()))
+    return dataset.assign_attrs(attributes(store.manifest, dataset, *store.took()))
 
 
 class Store:
@@ -268,8 +268,10 @@ class Store:
         seeds, rounds = layout.seeds[layout.seeds_of(unit)], layout.stretch(unit.stretch)
         return {"cells": cells, "seeds": list(seeds), "rounds": list(rounds)}
 
-    def write(self, unit: Unit, arrays: Numbers, state: list[np.ndarray] | None, seconds: tuple[float, float]) -> None:
-        """Store a unit: its files, then its mark.
+    def write(
+        self, unit: Unit, arrays: Numbers, state: list[np.ndarray] | None, seconds: tuple[float, float], how: str
+    ) -> None:
+        """Store a unit: its files, then its mark, with how it was run.
 
         Raises:
             OSError: if the disk is full or does not let itself be written; nothing that was stored is harmed.
@@ -282,7 +284,7 @@ class Store:
             kinds[name] = [chunk.dtype, list(chunk.size)]
         if state is not None:
             files |= self.entries.put(_state(unit), pack({str(k): leaf for k, leaf in enumerate(state)}))
-        facts = {"arrays": kinds, "compile": seconds[0], "run": seconds[1]}
+        facts = {"arrays": kinds, "at_once": how, "compile": seconds[0], "run": seconds[1]}
         self.entries.close(_name(unit), files, **self._runs(unit), **facts)
         if unit.stretch and state is not None:  # the states before are no longer needed
             before = unit._replace(stretch=unit.stretch - 1)
@@ -308,42 +310,53 @@ class Store:
 
     def read(self) -> Iterator[tuple[Unit, Numbers]]:
         """The units that are there, with their arrays."""
-        checked: set[str] = set()
+        known: dict[Any, Any] = {}
         for g, program in enumerate(self.layout.programs):
             for unit in self.layout.units(g) if program.shape else []:
-                if (arrays := self.of(unit, checked)) is not None:
+                if (arrays := self.of(unit, known)) is not None:
                     yield unit, arrays
 
-    def of(self, unit: Unit, checked: set[str] | None = None) -> Numbers | None:
-        """The arrays of a unit by name; None where it is not there. `checked` are the Zarr arrays that need not be.
+    def of(self, unit: Unit, known: dict[Any, Any] | None = None) -> Numbers | None:
+        """The arrays of a unit by name; None where it is not there. `known` is what units have in common.
 
         Raises:
             Damaged: naming the file.
         """
-        if (mark := self.done(unit)) is None:
+        if (mark := self._mark(unit)) is None:
             return None
-        checked = set() if checked is None else checked
+        known = {} if known is None else known
         try:
-            return {name: self._values(unit, name, kind, mark, checked) for name, kind in mark["arrays"].items()}
+            return {name: self._values(unit, name, kind, mark, known) for name, kind in mark["arrays"].items()}
         except Damaged:
-            if self.done(unit) != mark:  # another process has just begun to write it anew, with more seeds
+            if self._mark(unit) != mark:  # another process has just begun to write it anew, with more seeds
                 return None
             raise
 
-    def _values(self, unit: Unit, name: str, kind: list[Any], mark: Any, checked: set[str]) -> np.ndarray:
+    def _mark(self, unit: Unit) -> dict[str, Any] | None:
+        """The mark of a unit that is there; its files may be damaged."""
+        if not self.entries.mark(_name(unit)).exists():
+            return None
+        found = self.entries.facts(_name(unit))
+        return found if self._is(unit, found) else None
+
+    def _values(self, unit: Unit, name: str, kind: list[Any], mark: Any, known: dict[Any, Any]) -> np.ndarray:
         place, (dtype, size) = self._place(unit, name), kind
         if dtype not in NUMBERS:
             found = f"says that {name} is of dtype {dtype!r}: a stored sweep holds numbers alone"
             raise Damaged(self.entries.mark(_name(unit)), found, self.path)
         chunk = self.chunk(unit, dtype, tuple(size))
-        if place not in checked:
+        if place not in known:
             self.arrays.check(place, chunk)
-            checked.add(place)
-        array = values_of(self.entries.bytes(_name(unit), file_of(place, chunk.at), mark), dtype, chunk.size)
-        if array.ndim == 1:
-            return array
-        actual = self.layout.size(unit)
-        return array[: actual.seeds, : actual.cells]
+            known[place] = True
+        file = file_of(place, chunk.at)
+        if len(size) > 1:
+            actual = self.layout.size(unit)
+            array = values_of(self.entries.bytes(_name(unit), file, mark), dtype, chunk.size)
+            return array[: actual.seeds, : actual.cells]
+        version = file, str(mark["files"].get(file))  # one file for all units of a program
+        if version not in known:
+            known[version] = values_of(self.entries.bytes(_name(unit), file, mark), dtype, chunk.size)
+        return known[version]
 
     def state(self, unit: Unit) -> Numbers:
         """What the runs of a unit carry, as `write` got it."""
@@ -357,10 +370,11 @@ class Store:
                 shutil.rmtree(path)
         return Partial(path, about, self.path)
 
-    def seconds(self) -> tuple[float, float]:
-        """What compiling and running have taken, over all sessions."""
+    def took(self) -> tuple[tuple[float, float], set[str]]:
+        """What compiling and running took over all sessions; how many runs were side by side, on which devices."""
         marks = list(self.entries.marks())
-        return sum(m["compile"] for m in marks), sum(m["run"] for m in marks)
+        seconds = sum(m["compile"] for m in marks), sum(m["run"] for m in marks)
+        return seconds, {mark["at_once"] for mark in marks}
 
 
 class Partial:

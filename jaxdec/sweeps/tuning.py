@@ -1,6 +1,7 @@
 """`tune`: for each algorithm, a budgeted search for its best step size and other fields."""
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ from jaxdec.results.summary import SPENT
 from jaxdec.results.terminal import Column, Grid
 from jaxdec.results.texts import markdown
 from jaxdec.results.time import Link
+from jaxdec.storage.files import located
 from jaxdec.sweeps.axes import axes, objects
 from jaxdec.sweeps.search import Goal, Moves, Run, Search
 
@@ -94,6 +96,7 @@ def tune(
     link: Link | None = None,
     timing: Mapping[str, Any] | None = None,
     progress: bool | None = None,
+    store: str | os.PathLike[str] | None = None,
     **arguments: Any,
 ) -> Tuned:
     """Search each algorithm's best values: for the best metric at a round, or for the least cost to a target.
@@ -129,6 +132,8 @@ def tune(
         link: latency, bandwidth and computing speed, for seconds.
         timing: further arguments of `results.add_time`; its `degree` is the network's largest where it is known.
         progress: whether to show a progress bar; None shows it on a terminal.
+        store: a directory that receives what is run, a store of `sweep` for each move. The same call goes on from there
+            if it was stopped, and one with a larger budget runs what is more.
         arguments: further ones of `sweep`: metrics, x0, paired, memory, ...
 
     Raises:
@@ -158,17 +163,21 @@ def tune(
     console = Console(stderr=True)
     columns = (TextColumn("{task.description:>20}", markup=False), BarColumn(), MofNCompleteColumn(),
                TextColumn("cells · best {task.fields[best]}"), TimeElapsedColumn())  # fmt: skip
-    searches = []
+    folder = None if store is None else located(store)
+    searches = [
+        Search(label, algorithm, problem, network, grids[label], goal, arguments, folder)
+        for label, algorithm in known.items()
+    ]
+    for search in searches:
+        search.check()
     with Progress(
         *columns, console=console, disable=not (console.is_terminal if progress is None else progress)
     ) as bar:
-        for label, algorithm in known.items():
-            task = bar.add_task(label, total=budget, best="")
+        for search in searches:
+            task = bar.add_task(search.label, total=budget, best="")
             show = lambda s, task=task: bar.update(task, completed=len(s.runs), best=_text(min(s.runs).score[0]))
-            search = Search(label, algorithm, problem, network, grids[label], goal, arguments, show)
-            search.run(budget, resolution)
+            search.run(budget, resolution, show)
             bar.update(task, total=len(search.runs))
-            searches.append(search)
     scale = goal.scale([search.best.score[0] for search in searches], problem)
     rows = pd.DataFrame([search.report(within, scale) for search in searches])
     rows.attrs["within"] = scale.words(within)

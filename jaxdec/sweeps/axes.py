@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from jaxdec.describe import get, scalar
+from jaxdec.results.texts import legible
 
 __all__ = ["KINDS", "Axis", "Objects", "Target", "axes", "log_uniform", "objects", "resolve", "uniform"]
 
@@ -65,6 +66,8 @@ def _labelled(kind: str, given: Any) -> dict[str, Any]:
         found = dict(zip(labels, listed, strict=True))
     if not found:
         raise ValueError(f"a sweep needs at least one {kind}; got an empty list")
+    for label in found:
+        legible(f"the label of {kind}", label)
     return found
 
 

@@ -66,6 +66,8 @@ def printed(shown, width=2000):
 @QUICK
 @given(labels, labels)
 @example("DSGD [/draft]", "[/x]")
+@example("low", "low")  # a column of `summarize`
+@example("edge", "diverged")
 def test_any_label_and_metric_is_in_the_table_as_it_is(label, metric):
     shown = printed(table(results(label, metric), "title [/of] a file"))
     assert label.rstrip() in shown  # rich ends a cell where its text does

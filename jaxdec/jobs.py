@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from jaxdec import algorithms, data, networks, problems
+from jaxdec.results.labels import labelled
 from jaxdec.spec import from_toml
 from jaxdec.storage.places import as_file, from_file
 from jaxdec.sweeps import load
@@ -104,7 +105,8 @@ def draw(make: Callable[[], Any], path: Path) -> str | None:
 
 def extent(results: xr.Dataset) -> str:
     """How many seeds, and how long."""
-    return f"{results.sizes['seed']} seeds after {int(results['round'][-1])} rounds"
+    seeds = labelled(results).sizes["seed"]
+    return f"{seeds} seed{'s' * (seeds != 1)} after {int(results['round'][-1])} rounds"
 
 
 def default_title(nodes: int | None, alpha: float | None, batch_size: int | None) -> str:

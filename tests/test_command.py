@@ -8,12 +8,15 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import xarray as xr
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from rich.cells import cell_len
 from typer.testing import CliRunner
 
 from jaxdec import algorithms, cli, jobs, plotting
 from jaxdec.catalogue import about, listed
 from jaxdec.checks.lawful import facts
+from jaxdec.storage.places import writable
 
 mpl.use("Agg")
 
@@ -67,6 +70,24 @@ def test_any_label_and_path_is_swept_shown_drawn_and_exported_as_it_is(swept, tm
     call("export", out, "--csv", tmp_path / "[a].csv", "--latex", tmp_path / "[a].tex")
     assert all(f"\n{label}," in (tmp_path / "[a].csv").read_text() for label in ODD)
     assert r"{[}red]a & " in (tmp_path / "[a].tex").read_text()
+
+
+names = st.text(
+    st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp"), exclude_characters="/"), min_size=1, max_size=20
+)
+
+
+@settings(max_examples=15, deadline=None)
+@given(names.filter(lambda name: name.strip(". ") and name[0] not in "-~" and "$" not in name))
+@example("[red]")
+@example("$x$ {y} %s :smile:")
+@example("a ~ b")
+def test_any_path_is_read_written_and_printed_as_it_is(tmp_path_factory, name):
+    folder = writable(tmp_path_factory.mktemp("path") / name, folder=True)
+    jobs.save(xr.Dataset({"loss": ("round", [1.0, 0.5])}, {"round": [0, 1]}), folder / "results.zarr")
+    assert call("show", folder).startswith(f"{folder}: median of 1 seed after")
+    assert call("export", folder, "--csv", folder / name / name) == f"wrote {folder / name / name}\n"
+    assert (folder / name / name).stat().st_size > 20
 
 
 @pytest.mark.parametrize("columns", [80, 120, 200, None])

@@ -185,6 +185,12 @@ def test_a_text_for_a_terminal_has_no_control_characters(capsys):
     assert plain("\u0007\n") == "\\x07\n"
 
 
+def test_no_label_is_markup_beside_a_bar(capsys):
+    methods = {label: algorithms.DSGD(lr=0.1) for label in ODD[:3]}
+    sweep(methods, problems.quadratic(4, 2), networks.ring(4), seeds=1, rounds=1, progress=True)
+    assert ODD[0] in capsys.readouterr().err
+
+
 def test_a_label_with_control_characters_is_refused():
     with pytest.raises(ValueError, match=r"the label of algorithm, 'a\\x00', has control characters"):
         sweep({"a\0": algorithms.DSGD(lr=0.1)}, problems.quadratic(4, 2), networks.ring(4), rounds=1)

@@ -10,7 +10,9 @@ import numpy as np
 import xarray as xr
 
 from jaxdec import algorithms, data, networks, problems
+from jaxdec.results.labels import labelled
 from jaxdec.spec import from_toml
+from jaxdec.storage.places import as_file, from_file
 from jaxdec.sweeps import load
 
 __all__ = [
@@ -77,7 +79,7 @@ def save(results: xr.Dataset, path: Path) -> str | None:
     try:
         for left in (new, old):
             shutil.rmtree(left, ignore_errors=True)
-        results.to_zarr(new, mode="w", zarr_format=2)
+        results.rename({name: as_file(str(name)) for name in results.data_vars}).to_zarr(new, mode="w", zarr_format=2)
         if path.exists():
             path.rename(old)
         new.rename(path)
@@ -103,7 +105,8 @@ def draw(make: Callable[[], Any], path: Path) -> str | None:
 
 def extent(results: xr.Dataset) -> str:
     """How many seeds, and how long."""
-    return f"{results.sizes['seed']} seeds after {int(results['round'][-1])} rounds"
+    seeds = labelled(results).sizes["seed"]
+    return f"{seeds} seed{'s' * (seeds != 1)} after {int(results['round'][-1])} rounds"
 
 
 def default_title(nodes: int | None, alpha: float | None, batch_size: int | None) -> str:
@@ -134,7 +137,8 @@ def read(folder: Path) -> xr.Dataset:
         return load(folder)
     for path in (folder / "results.zarr", folder):
         if (path / ".zgroup").exists() or (path / "zarr.json").exists():
-            return xr.open_zarr(path).load()
+            found = xr.open_zarr(path).load()
+            return found.rename({name: from_file(str(name)) for name in found.data_vars})
     raise ValueError(f"{folder} holds no results; give the --store of a sweep, or the folder with its results.zarr")
 
 

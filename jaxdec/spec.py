@@ -146,7 +146,8 @@ class _Reader:
             if name in SINGULAR.values():
                 found[name] = self.part(key, value)
             else:
-                found[name] = self.metrics(value) if key == "metrics" else self.path_of(key, value)
+                value = self.path_of(key, value) if key in PATHS else value
+                found[name] = self.metrics(value) if key == "metrics" else value
         if "over" in table:
             found["over"] = self.over(table["over"], found.get("algorithms"))
         found |= changes
@@ -156,11 +157,11 @@ class _Reader:
         return found
 
     def path_of(self, key: str, value: Any) -> Any:
-        """A store or a checkpoint with `~` and variables filled in; any other argument as it is."""
-        if key not in PATHS or not isinstance(value, str):
+        """A path with `~` and variables filled in; a name without them, as of a data set, is what it is."""
+        if not isinstance(value, str) or not re.search(r"\$|^~", value):
             return value
         try:
-            return place(value)
+            return str(place(value))
         except ValueError as error:
             raise self.error(key, str(error)) from error
 
@@ -211,7 +212,8 @@ class _Reader:
         for name, parameter in parameters.items():
             if name in table:
                 self.expect(parameter, table[name], _join(key, name), make)
-                arguments[name] = self.value(table[name], _join(key, name), name, arguments)
+                value = self.value(table[name], _join(key, name), name, arguments)
+                arguments[name] = self.path_of(_join(key, name), value) if _takes_path(parameter) else value
             elif parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD:
                 if name not in around:
                     raise self.error(key, f"{label} needs {name}; its arguments are {', '.join(parameters)}")
@@ -359,6 +361,11 @@ class _Reader:
 
 def _home(name: str) -> ModuleType | None:
     return next((module for pattern, module in HOMES if re.fullmatch(pattern, name)), None)
+
+
+def _takes_path(parameter: inspect.Parameter) -> bool:
+    kinds = (parameter.annotation, *typing.get_args(parameter.annotation))
+    return any((typing.get_origin(kind) or kind) in (PathLike, Path) for kind in kinds)
 
 
 def _leaf(name: str) -> str:

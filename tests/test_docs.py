@@ -1,6 +1,7 @@
 """What is written about the project holds: README, notebooks, style."""
 
 import inspect
+import os
 import re
 import shutil
 import subprocess
@@ -22,6 +23,33 @@ EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 def test_the_examples_of_the_readme_run(example, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     exec(compile(example, "README.md", "exec"), {"__name__": "readme"})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", EXAMPLES, ids=["sweep", "store", "failing network", "own algorithm"])
+def test_no_example_of_the_readme_warns_in_a_fresh_interpreter(example, tmp_path):
+    assert alone(["-c", example], tmp_path) == ""
+
+
+def test_the_command_warns_of_nothing_in_a_fresh_interpreter(tmp_path):
+    (tmp_path / "spec.toml").write_text(
+        'rounds = 4\nseeds = 1\nover.lr = [0.1, 0.2]\n[algorithms."K-GT [/ours]"]\ntype = "KGT"\nlr = 0.1\n'
+        'local_steps = 2\n[problem]\ntype = "quadratic"\nn = 4\nd = 2\n[network]\ntype = "ring"\nn = 4\n'
+    )
+    assert alone(["-m", "jaxdec.cli", "sweep", "spec.toml"], tmp_path) == ""
+    assert {path.name for path in tmp_path.iterdir()} == {"spec.toml", "results.zarr", "figure.png"}
+
+
+def alone(arguments, folder):
+    """What an interpreter says on stderr, in which every warning is an error and nothing is set for tests."""
+    given = {k: v for k, v in os.environ.items() if k not in ("XLA_FLAGS", "OMP_NUM_THREADS")}
+    where = os.pathsep.join(filter(None, (str(ROOT), given.get("PYTHONPATH"))))
+    command = [sys.executable, "-W", "error", *arguments]
+    done = subprocess.run(
+        command, cwd=folder, env=given | {"PYTHONPATH": where}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stderr
 
 
 def test_every_exported_algorithm_has_a_row_in_the_readme():

@@ -8,9 +8,9 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from jaxdec import graphs, networks, run, theory
-from jaxdec.algorithms import LocalDSGD
-from jaxdec.papers import kgt, momentum_tracking, quantized_push_sum
+from jaxdec import data, graphs, networks, run, theory
+from jaxdec.algorithms import SGD, LocalDSGD
+from jaxdec.papers import kgt, mcm, momentum_tracking, quantized_push_sum, savic
 from jaxdec.results import best
 
 mpl.use("Agg")
@@ -176,3 +176,35 @@ def test_the_figure_of_quantized_push_sum_names_its_methods(averaged):
     names, axes = drawn(quantized_push_sum.figure(averaged))
     assert names == list(quantized_push_sum.METHODS)
     assert len(axes) == 2 * len(quantized_push_sum.DIGRAPHS)
+
+
+# Precision.
+
+
+@pytest.mark.parametrize("x64", [False, True])
+def test_every_experiment_fixes_its_own_precision(x64, monkeypatch):
+    few = data.synthetic_classification(40, 3, seed=0)
+    monkeypatch.setattr(mcm, "methods", lambda lr, **_: {"SGD": SGD(lr=lr)})
+    with jax.enable_x64(x64):
+        found = {
+            "kgt.floors": kgt.floors(local_steps=(1,), zetas=(1.0,), seeds=1, rounds=10, only=("local DSGD",)),
+            "kgt.saving": kgt.saving(local_steps=(1,), rounds=8, only=("local DSGD",)),
+            "mcm.convex": mcm.convex(mcm.synthetic_least_squares(batch_size=100), epochs=1, seeds=1, least=0.0),
+            "quantized_push_sum": quantized_push_sum.experiment(rounds=1, seeds=1, d=8),
+            "savic": savic.experiment(few, data.iid(few, 20), draws=1, seeds=1, rounds=1, every=1, only=("Local SGD",)),
+        }
+        network = momentum_tracking.experiment(
+            rounds=1, every=1, seeds=1, methods={"DSGD": (LocalDSGD(lr=0.1, local_steps=1), (0.1,))}
+        )
+    dtypes = {name: {str(v.dtype) for v in dataset.data_vars.values()} for name, dataset in found.items()}
+    assert all(kinds == {"float64"} for kinds in dtypes.values()), dtypes
+    assert {str(v.dtype) for v in network.data_vars.values()} == {"float32"}
+
+
+@pytest.mark.parametrize("epochs", [1, 10, 99, 199, 500])
+@pytest.mark.parametrize("per_epoch", [1, 7, 22])
+def test_mcms_figure_has_at_least_ten_points_at_any_horizon(epochs, per_epoch):
+    rounds = epochs * per_epoch
+    every = mcm.stride(rounds, 10)
+    assert rounds % every == 0
+    assert min(10, rounds) <= rounds // every <= max(10 * per_epoch, epochs)

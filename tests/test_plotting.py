@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from jaxdec import plotting
-from jaxdec.results import best
+from jaxdec import algorithms as A
+from jaxdec import data, networks, plotting, problems, run
+from jaxdec.results import best, median, summarize
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -132,3 +133,40 @@ def test_the_overview_shows_what_there_is():
 def test_what_cannot_be_drawn_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         plotting.curves(**({"results": best(results()), "metric": "loss"} | arguments))
+
+
+def test_a_panel_in_which_every_run_diverged_says_so(tmp_path):
+    lost = results(lrs=(10.0, 20.0))
+    said = lambda ax: [text.get_text() for text in ax.texts]
+    ends = lost.where(lost["round"] < 100)  # finite for a while
+    assert said(plotting.sensitivity(ends, "loss")) == ["no finite value to draw:\nthe median run diverged at each"]
+    assert said(plotting.curves(ends.isel(lr=0), "loss")) == []
+    for nothing in (lost.where(lost["round"] < 0), lost.where(lost["round"] < 0, np.inf)):
+        for ax in (*plotting.overview(nothing).axes[:2], *plotting.panels(nothing, "loss").axes):
+            assert said(ax) == ["no finite value to draw:\nthe median runs diverged"]
+            ax.figure.savefig(tmp_path / "a.png")
+    assert said(plotting.curves(lost.where(lost["round"] < 20).isel(lr=0), "loss", log_x=True))
+
+
+@pytest.mark.parametrize("n", [2, 3, 8, 16])
+def test_the_title_of_a_partition_is_not_cut(n):
+    digits = data.digits()
+    ax = plotting.partition(data.iid(digits, n), digits)
+    ax.figure.draw_without_rendering()
+    title, whole = ax.title.get_window_extent(), ax.figure.bbox
+    assert (title.x0 >= whole.x0, title.x1 <= whole.x1, title.y1 <= whole.y1) == (True, True, True)
+
+
+def test_runs_are_drawn_side_by_side_by_their_labels():
+    problem, ring = problems.quadratic(4, 2), networks.ring(4)
+    go = lambda lr, **more: run(A.DSGD(lr=lr), problem, ring, **({"rounds": 4, "every": 2} | more))
+    runs = {"slow": go(0.1), "fast, $K$": go(0.2)}
+    ax = plotting.curves(runs, "distance")
+    assert [line.get_label() for line in ax.lines] == ["slow", r"fast, \$K\$"]
+    np.testing.assert_allclose(ax.lines[1].get_ydata(), runs["fast, $K$"].metrics["distance"])
+    assert summarize(runs).algorithm.tolist() == ["slow", "fast, $K$"]
+    assert median(runs).distance.sizes == {"algorithm": 2, "round": 3}
+    with pytest.raises(ValueError, match="slow and b are recorded at different rounds"):
+        plotting.curves({"slow": go(0.1), "b": go(0.1, rounds=6)})
+    with pytest.raises(ValueError, match="slow, b have no seed in common"):
+        plotting.curves({"slow": go(0.1), "b": go(0.1, seed=1)})

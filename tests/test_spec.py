@@ -266,3 +266,25 @@ def test_an_error_in_a_name_of_ones_own_names_the_file_and_the_key(read, own, ol
     with pytest.raises(ValueError, match=message) as error:
         read(text.replace(old, new))
     assert "a sweep.toml: " in str(error.value)
+
+
+def test_a_path_may_use_the_home_and_variables_wherever_one_is_taken(read, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SETS", "sets")
+    (tmp_path / "sets").mkdir()
+    (tmp_path / "sets" / "z").write_text("1 1:5 2:2\n-1 1:1 2:3\n")
+    text = """
+        rounds = 4
+        store = "~/stores/$SETS"
+        algorithm = { type = "DSGD", lr = 0.1 }
+        network = { type = "ring", n = 2 }
+        [problem]
+        type = "logistic"
+        data = { type = "libsvm", path_or_name = "~/${SETS}/z" }
+        partition = { type = "iid", n = 2 }
+    """
+    found = read(text)
+    assert found["store"] == str(tmp_path / "stores" / "sets")
+    assert found["problems"].n == 2
+    with pytest.raises(ValueError, match=r"problem.data.path_or_name: ~/\$NOWHERE/z: there is no \$NOWHERE"):
+        read(text.replace("${SETS}", "$NOWHERE"))

@@ -5,6 +5,7 @@ import pytest
 import scipy.stats
 import xarray as xr
 
+from jaxdec import algorithms, networks, problems, sweep
 from jaxdec.results import statistics
 from jaxdec.results.statistics import bootstrap, mean, median, paired_differences, quantiles
 
@@ -120,3 +121,28 @@ def test_ratios_wins_and_ties_by_hand():
 def test_what_makes_no_sense_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call(runs(np.ones((2, 3, 1))))
+
+
+def test_printed_differences_show_their_numbers():
+    dataset = runs([[[2.0, 0.5], [2.0, 0.6], [2.0, 0.7]], [[2.0, 0.25], [2.0, 0.35], [2.0, 0.75]]])
+    found = paired_differences(dataset, reference="A0")
+    for shown in (repr(found), repr(found.isel(round=-1)), found._repr_html_()):
+        for number in ("-0.25", "0.05", "0.6667"):
+            assert number in shown
+        assert "loss at round 1" in shown
+    assert "the last of 2" in repr(found)
+    assert max(map(len, repr(found).splitlines())) <= 80
+    assert "<xarray" in repr(found[["won"]])  # a part of it is shown as any dataset is
+    ratio = paired_differences(dataset, reference="A0", relative=True)
+    assert "ratio to A0" in repr(ratio.isel(round=-1).sel(algorithm="A1"))
+
+
+def test_runs_are_compared_by_their_labels():
+    problem, ring = problems.quadratic(4, 2, noise=0.1), networks.ring(4)
+    one = lambda lr: sweep(algorithms.DSGD(lr=lr), problem, ring, seeds=3, rounds=2)
+    slow, fast = one(0.1), one(0.2)
+    given = {"slow": slow, "fast": fast}
+    found = paired_differences(given, "distance", reference="slow").isel(round=-1).sel(algorithm="fast")
+    expected = (fast.distance - slow.distance).isel(round=-1).median()
+    np.testing.assert_allclose(found.difference.sel(bound="estimate"), expected)
+    np.testing.assert_allclose(mean(given).distance.sel(algorithm="fast"), fast.distance.mean("seed"))

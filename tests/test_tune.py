@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from jaxdec import algorithms as A
-from jaxdec import compressors, networks, problems
+from jaxdec import compressors, metrics, networks, problems
+from jaxdec.results.terminal import say
 from jaxdec.results.time import Link
 from jaxdec.sweeps import execute, search
 from jaxdec.sweeps.tuning import tune
@@ -163,3 +164,24 @@ def test_a_search_that_is_stopped_goes_on_from_its_store_to_what_an_undisturbed_
     assert again.cells.equals(whole.cells)
     assert tune(pair, ROUND, COMPLETE, store=tmp_path, **arguments).to_dataframe().equals(whole.to_dataframe())
     assert len(ran) == count
+def test_the_range_around_a_best_score_below_zero_is_one_of_gaps_or_of_the_descent():
+    # One round from x0 = 0, where f = 0 and f* = -F: f - f* = (1 - lr)² F. The best of the grid is lr = 1/2.
+    grid = {"over": {"lr": [0.3, 0.4, 0.46, 0.5]}, "budget": 4, "rounds": 1, "every": 1, "seeds": 1, "progress": False}
+    loss = tune(A.DSGD(lr=1.0), ROUND, COMPLETE, metric="loss", **grid)
+    row = loss.to_dataframe().iloc[0]
+    assert row.score < 0
+    assert (row.low, row.high) == (0.46, 0.5)  # gaps of 0.292 F and 0.25 F; at 0.4 it is 0.36 F
+    assert "within 1.2x of f - f*" in loss.to_markdown().replace("\\", "")
+    mine = tune(A.DSGD(lr=1.0), ROUND, COMPLETE, metric="mine", metrics={"mine": metrics.loss}, **grid)
+    assert mine.to_dataframe().iloc[0].low == 0.4  # f* is not known: down by 0.64 F of 0.75 F, and at 0.3 by 0.51 F
+    assert "within 20% of the descent" in mine.to_markdown()
+
+
+def test_labels_of_tuned_algorithms_are_no_markup(capsys):
+    grid = {"over": {"lr": [0.3, 0.4]}, "budget": 2, "rounds": 1, "every": 1, "seeds": 1, "metric": "distance"}
+    found = tune({"DSGD [/draft] | a": A.DSGD(lr=1.0)}, ROUND, COMPLETE, progress=True, **grid)
+    say(found)
+    shown = capsys.readouterr()
+    assert "DSGD [/draft] | a" in shown.out
+    assert "DSGD [/draft] | a" in shown.err  # beside the bar
+    assert r"DSGD \[/draft\] \| a" in found.to_markdown()

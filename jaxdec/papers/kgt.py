@@ -195,12 +195,8 @@ def figure(noisy: xr.Dataset, noiseless: xr.Dataset) -> Figure:
         for k, name in enumerate(needed["algorithm"].values):
             one = needed.sel(algorithm=name, curvature=apart)
             never = "" if np.any(np.isfinite(one)) else ": never"
-            d.plot(
-                needed["local_steps"],
-                one,
-                **_look(k if name == "K-GT" else 3),
-                label=f"{name}, curvatures {apart}{never}",
-            )
+            look = _look(k if name == "K-GT" else 3)
+            d.plot(needed["local_steps"], one, label=f"{name}, curvatures {apart}{never}", **look)
         d.set_title("communication saved: no noise, small lr")
         d.legend(fontsize=8, loc="lower left")
         d.set_yticks([200, 500, 1000, 2000, 4000], ["200", "500", "1000", "2000", "4000"])

@@ -9,7 +9,7 @@ import pandas as pd
 
 from jaxdec.results.labels import labelled
 from jaxdec.results.statistics import larger_is_better
-from jaxdec.results.summary import KINDS, SPENT, known, ran, summarize
+from jaxdec.results.summary import KINDS, SPENT, column, known, ran, summarize
 from jaxdec.results.terminal import Column, Grid
 from jaxdec.results.texts import latex, titled
 
@@ -20,7 +20,7 @@ def table(results: Any, title: str, metric: str | None = None) -> Grid:
     """For a terminal: each algorithm, problem and network at its best values, how it ends there and what it spent."""
     results = labelled(results)
     rows = summarize(results, metric)
-    metric = known(results, metric)
+    metric = column(known(results, metric))
     names = [str(c) for c in rows if c not in ("low", "high", "runs", "edge", "bits", "bits_down")]
     chosen = names[: names.index(metric)]
     headers = {"grads": "gradients"} | {c: f"best {c}" for c in chosen if c not in KINDS}
@@ -114,8 +114,8 @@ def to_latex(results: Any, metric: str | None = None, others: Sequence[str] | No
     \end{tabular}
     """
     dataset = labelled(results)
-    metric = known(dataset, metric)
     rows = summarize(dataset, metric, others)
+    metric = column(known(dataset, metric))
     kinds = [kind for kind in KINDS if kind in rows]
     hidden = ("low", "high", "edge", "runs", "bits", "bits_down")
     columns = [str(c) for c in rows if c not in hidden and (c != "diverged" or rows["diverged"].any())]

@@ -129,7 +129,7 @@ def curves(
             ax.fill_between(at[shown], low[shown], high[shown], color=look["color"], alpha=0.15, lw=0)
     ax.set(xlabel=_named(x), ylabel=_named(metric))
     if empty:
-        return _says(ax, "nothing to draw:\nno median run is finite")
+        return _says(ax, "no finite value to draw:\nthe median runs diverged")
     if log_y:
         ax.set_yscale("log")
     if log_x:
@@ -175,7 +175,7 @@ def sensitivity(results: Any, metric: str, *, over: str = "lr", ax: "Axes | None
     )
     places = np.concatenate(places)
     if not places.size:
-        return _says(ax, "nothing to draw: the median run\ndiverged at every value")
+        return _says(ax, "no finite value to draw:\nthe median run diverged at each")
     if np.issubdtype(places.dtype, np.number) and places.min() > 0:
         _log_x(ax)
     if _logarithmic(metric, np.concatenate(drawn)):

@@ -21,6 +21,7 @@ from jaxdec.describe import commit, describe, versions
 from jaxdec.results.labels import labelled
 from jaxdec.results.plotting import curves
 from jaxdec.results.summary import diverged, primary
+from jaxdec.storage.places import as_file, from_file
 from jaxdec.types import Cost
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ class Result:
         path = Path(path)
         attrs = {"commit": commit() or ""} | self.attrs
         arrays: dict[str, Any] = {"about": np.array(json.dumps({"format": FORMAT, "attrs": attrs}))}
-        arrays |= {"rounds": self.rounds} | {f"metrics/{k}": v for k, v in self.metrics.items()}
+        arrays |= {"rounds": self.rounds} | {f"metrics/{as_file(k)}": v for k, v in self.metrics.items()}
         arrays |= {f"cost/{k}": v for k, v in self.cost._asdict().items()}
         arrays |= {f"state/{_at(where)}": _stored(leaf) for where, leaf in jax.tree.leaves_with_path(self.state)}
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -165,7 +166,8 @@ class Result:
                 raise ValueError(f"its format is {about['format']!r}, not {FORMAT!r}")
             of = lambda kind: {k.removeprefix(kind): a for k, a in arrays.items() if k.startswith(kind)}
             attrs = dict(about["attrs"])
-            return cls(of("state/"), of("metrics/"), Cost(**of("cost/")), arrays["rounds"], lambda: attrs)
+            metrics = {from_file(name): values for name, values in of("metrics/").items()}
+            return cls(of("state/"), metrics, Cost(**of("cost/")), arrays["rounds"], lambda: attrs)
         except (ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError(f"{strange} ({error})") from error
 

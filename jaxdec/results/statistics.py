@@ -47,7 +47,8 @@ class Differences(xr.Dataset):
         >>> losses = [[0.10, 0.30, 0.20], [0.11, 0.33, 0.22]]
         >>> runs = xr.Dataset({"loss": (("algorithm", "seed"), losses)}, {"algorithm": ["KGT", "DSGD"]})
         >>> print(paired_differences(runs, reference="KGT"))
-        loss: difference to KGT on the same seeds, its interval, and the share of seeds won
+        loss: difference to KGT on the same seeds
+        estimate with its interval, and the share of seeds on which it is better
         <BLANKLINE>
                     low  estimate   high  won
         algorithm
@@ -64,7 +65,7 @@ class Differences(xr.Dataset):
         rounds = self["round"].values.reshape(-1) if "round" in self.coords else []
         at = f" at round {rounds[-1]}" + f", the last of {len(rounds)}" * (len(rounds) > 1) if len(rounds) else ""
         what = f"{self.attrs.get('metric')}{at}: {self.attrs.get('kind')} to {self.attrs.get('reference')}"
-        return f"{what} on the same seeds, its interval, and the share of seeds won"
+        return f"{what} on the same seeds\nestimate with its interval, and the share of seeds on which it is better"
 
     @property
     def whole(self) -> bool:

@@ -13,8 +13,10 @@ from jaxdec.results.statistics import larger_is_better, median, quantiles
 __all__ = [
     "KINDS",
     "NOT_SWEPT",
+    "OWN",
     "SPENT",
     "best",
+    "column",
     "diverged",
     "fields",
     "known",
@@ -27,6 +29,7 @@ __all__ = [
 
 KINDS = ("algorithm", "problem", "network")  # what is compared; the other dimensions are what is chosen
 NOT_SWEPT = ("seed", "round", "node", "bound", "quantile")
+OWN = ("low", "high", "diverged", "runs", "edge")  # columns of `summarize`
 SPENT = ("grads", "vectors", "bits", "bits_down")
 
 
@@ -144,6 +147,15 @@ def known(dataset: xr.Dataset, metric: str | None) -> str:
     return metric or primary(dataset)
 
 
+def column(metric: str) -> str:
+    """What a metric is called among the columns of `summarize`, of which some have names of their own.
+
+    >>> column("loss"), column("low")
+    ('loss', 'low (metric)')
+    """
+    return f"{metric} (metric)" if metric in OWN else metric
+
+
 def summarize(results: Any, metric: str | None = None, others: Sequence[str] | None = None) -> pd.DataFrame:
     """A row for each algorithm, problem and network at its best swept values.
 
@@ -188,8 +200,8 @@ def summarize(results: Any, metric: str | None = None, others: Sequence[str] | N
         runs = int(there.isel(place | idle).sum())
         if runs == 0:  # a stored sweep that is not done
             values, low, middle, high = dict.fromkeys(values, "–"), np.nan, np.nan, np.nan
-        row |= values | {metric: middle, "low": low, "high": high}
-        row |= {name: float(middles[name].isel(place)) if runs else np.nan for name in others}
+        row |= values | {column(metric): middle, "low": low, "high": high}
+        row |= {column(name): float(middles[name].isel(place)) if runs else np.nan for name in others}
         row |= {name: float(cell[name].mean()) for name in names}
         row |= {"diverged": int(lost.isel(place | idle).sum()), "runs": runs}
         row["edge"] = tuple(name for name, value in values.items() if _at_edge(value, grid[name].values))

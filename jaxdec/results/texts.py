@@ -3,7 +3,7 @@
 import re
 import unicodedata
 
-__all__ = ["latex", "markdown", "plain", "titled", "verbatim"]
+__all__ = ["latex", "legible", "markdown", "plain", "titled", "verbatim"]
 
 OWN = frozenset({"test_accuracy", "test_loss", "node_test_accuracy", "node_test_loss", "grad_norm_sq", "bits_down"})
 _LATEX = {c: rf"\{c}" for c in "&%$#_{}"} | {
@@ -20,6 +20,17 @@ def plain(text: object) -> str:
     """
     shown = (c if c == "\n" or unicodedata.category(c) not in ("Cc", "Cs") else repr(c)[1:-1] for c in str(text))
     return "".join(shown)
+
+
+def legible(what: str, text: str) -> None:
+    r"""Refuse a label that can be neither shown nor stored as it is.
+
+    >>> legible("the label of algorithm", "a\x00")
+    Traceback (most recent call last):
+    ValueError: the label of algorithm, 'a\x00', has control characters; a label is a text that can be printed
+    """
+    if plain(text) != text:
+        raise ValueError(f"{what}, {text!r}, has control characters; a label is a text that can be printed")
 
 
 def titled(name: str) -> str:

@@ -4,8 +4,9 @@ import os
 import re
 import tempfile
 from pathlib import Path
+from urllib.parse import unquote
 
-__all__ = ["place", "writable"]
+__all__ = ["as_file", "from_file", "place", "writable"]
 
 
 def place(path: str | os.PathLike[str]) -> Path:
@@ -44,3 +45,22 @@ def writable(path: Path, folder: bool = False) -> Path:
     except OSError as error:
         raise OSError(f"nothing can be written in {where}: {error.strerror}; give another place") from error
     return path
+
+
+def as_file(name: str) -> str:
+    """A name as that of a file or of an array in an archive: what neither takes is written as in an address, `%2F`.
+
+    >>> as_file("test_loss"), as_file("K-GT [ours]"), as_file("a/b"), as_file(".x")
+    ('test_loss', 'K-GT [ours]', 'a%2Fb', '%2Ex')
+    """
+    odd = r"[/\\%\x00-\x1f\x7f\ud800-\udfff]|^\.|^__"
+    return re.sub(odd, lambda found: "".join(f"%{b:02X}" for b in found[0].encode("utf-8", "surrogatepass")), name)
+
+
+def from_file(found: str) -> str:
+    """The name that `as_file` was given.
+
+    >>> from_file("a%2Fb")
+    'a/b'
+    """
+    return unquote(found, errors="surrogatepass")

@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxdec import checks
 from jaxdec.describe import get, scalar
+from jaxdec.results.texts import legible
 
 __all__ = ["KINDS", "Axis", "Objects", "Target", "axes", "counted", "log_uniform", "objects", "resolve", "uniform"]
 
@@ -66,6 +67,8 @@ def _labelled(kind: str, given: Any) -> dict[str, Any]:
         found = dict(zip(labels, listed, strict=True))
     if not found:
         raise ValueError(f"a sweep needs at least one {kind}; got an empty list")
+    for label in found:
+        legible(f"the label of {kind}", label)
     return found
 
 

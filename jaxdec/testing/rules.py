@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from jaxdec.testing import facts, nodes, programs
 from jaxdec.testing.defaults import default_network, quadratic, starts
@@ -225,10 +226,10 @@ def _tried(law: Law) -> tuple[bool | None, str, Exception | None]:
 
 
 def _table(title: str, verdicts: list[Verdict]) -> None:
-    table = Table("law", "verdict", "what was seen", title=title, title_justify="left")
+    table = Table("law", "verdict", "what was seen", title=Text(title), title_justify="left")
     words = {True: "holds", False: "[bold red]broken[/]", None: "not tested"}
     for verdict in verdicts:
-        table.add_row(verdict.law, words[verdict.holds], verdict.seen)
+        table.add_row(Text(verdict.law), words[verdict.holds], Text(verdict.seen))
     Console(width=80, highlight=False).print(table)
 
 

@@ -1,4 +1,4 @@
-"""The command line: `jaxdec sweep`, `show`, `plot`, `export`, `tune` and `list`."""
+"""The command line: `jaxdec sweep`, `show`, `plot`, `export`, `repair`, `tune` and `list`."""
 
 import inspect
 import time
@@ -22,7 +22,10 @@ from jaxdec.results.export import table, to_csv, to_latex
 from jaxdec.results.summary import primary
 from jaxdec.results.time import Link, add_time
 from jaxdec.spec import from_toml, measures, public
+from jaxdec.storage.codecs import check_codecs
+from jaxdec.storage.files import located
 from jaxdec.sweeps import load
+from jaxdec.sweeps import repair as repair_store
 from jaxdec.sweeps import sweep as run_sweep
 from jaxdec.sweeps.tuning import tune
 
@@ -48,6 +51,7 @@ __all__ = [
     "list_everything",
     "plot",
     "read",
+    "repair",
     "show",
     "sweep",
     "tune_command",
@@ -124,6 +128,8 @@ def _clear_errors(about: Path | None = None) -> Iterator[None]:
     """What the user got wrong is one message, not a traceback."""
     try:
         yield
+    except KeyboardInterrupt as error:
+        raise typer.Exit(130) from error
     except (ValueError, OSError) as error:
         known = about is None or str(about) in str(error)
         raise typer.BadParameter(str(error) if known else f"{about}: {error}") from error
@@ -170,7 +176,7 @@ def sweep(
     default = {"nodes": nodes, "alpha": alpha, "batch_size": batch_size}
     with _clear_errors(spec):
         experiment = _described(spec, default, {"rounds": rounds, "every": every, "seeds": seeds, "store": store})
-        store = Path(experiment["store"]) if experiment.get("store") else None
+        store = located(experiment["store"]) if experiment.get("store") else None
         out = out or store or Path()
         if out != store:
             out.mkdir(parents=True, exist_ok=True)
@@ -279,6 +285,15 @@ def export(
     console.print(f"wrote {' and '.join(str(path) for path in (csv, latex) if path)}")
 
 
+@app.command()
+def repair(directory: Annotated[Path, typer.Argument(help="A store, or a run's checkpoints.")]) -> None:
+    """Remove what is damaged in a store, so that the next call runs it again, and mend what can be mended."""
+    with _clear_errors():
+        done = repair_store(directory)
+    for line in done or [f"{directory} is whole: nothing was changed"]:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
 @app.command(name="tune")
 def tune_command(
     spec: Spec = None,
@@ -296,19 +311,18 @@ def tune_command(
     degree: Annotated[float | None, typer.Option(help="Neighbours a node sends to; the network's largest.")] = None,
     parallel: Parallel = False,
     csv: Annotated[Path | None, typer.Option(help="Write a row for each run and record.")] = None,
+    store: Annotated[Path | None, typer.Option(help="A directory to keep runs in, and to go on from.")] = None,
     x64: X64 = False,
 ) -> None:
     """Search each algorithm's best step size, beginning with the values that the file sweeps."""
     jax.config.update("jax_enable_x64", x64)
     with _clear_errors(spec):
-        asked = _described(spec, {}, {"rounds": rounds, "every": every, "seeds": seeds})
+        asked = _described(spec, {}, {"rounds": rounds, "every": every, "seeds": seeds, "store": store})
         parts = [asked.pop(name) for name in ("algorithms", "problems", "networks")]
         parts[1:] = [_only(part) for part in parts[1:]]
         link = None if bandwidth is None else _link(latency, bandwidth, compute)
         timing = {"parallel": parallel} | ({} if degree is None else {"degree": degree})
         over = asked.pop("over", None)
-        if isinstance(asked.get("store"), str | Path):
-            raise ValueError("tune keeps no store; leave it out of the file")
         found = tune(*parts, over=over, metric=metric, at=at, target=target, cost=cost.value, budget=budget, link=link,
                      timing=timing, **asked)  # fmt: skip
         console.print(found, found.to_markdown(), sep="\n")
@@ -320,10 +334,12 @@ def tune_command(
 
 def read(folder: Path) -> xr.Dataset:
     """The results in a folder: of a store, or of `jaxdec sweep` without one."""
-    if (folder / "manifest.json").exists():
+    folder = located(folder)
+    if any((folder / name).exists() for name in ("manifest.json", "manifest.copy.json", "done")):
         return load(folder)
     for path in (folder / "results.zarr", folder):
         if (path / ".zgroup").exists() or (path / "zarr.json").exists():
+            check_codecs(path)
             return xr.open_zarr(path).load()
     raise ValueError(f"{folder} holds no results; give the --store of a sweep, or the folder with its results.zarr")
 

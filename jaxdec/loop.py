@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -20,6 +19,7 @@ from jaxdec._module import Constant, at_round, cast
 from jaxdec.describe import describe, source
 from jaxdec.metrics import DEFAULT, Measures, measure, named
 from jaxdec.results.result import Asked, Result
+from jaxdec.storage.files import located
 from jaxdec.storage.segments import Segments, SoFar, advance
 from jaxdec.storage.segments import length as segment_length
 from jaxdec.types import Cost, Metric, Round, Tally, World, frozen
@@ -298,7 +298,7 @@ def run(
     about = {name: describe(part) for name, part in zip(names, given, strict=True)}
     about |= {"seed": seed, "every": every, "metrics": {m.name: describe(m.metric) for m in measures}}
     about |= {"broken_laws": list(laws), "jaxdec": source(), "x64": bool(jnp.result_type(float) == jnp.float64)}
-    kept = Segments(Path(checkpoint), about)
+    kept = Segments(located(checkpoint), about)
     if (there := kept.rounds()) > rounds:
         raise ValueError(
             f"{checkpoint} holds a checkpoint of round {there}, and this run is to have {rounds}; ask for more"

@@ -239,7 +239,8 @@ def run(
         x0: the start, (d,) for all nodes or (n, d); None takes the problem's own. Its dtype is the run's.
         metrics: functions of (problem, state) or (problem, state, world), names of those in `jaxdec.metrics`, or a
             mapping of names to either. Each gives a number, (n,) with one for each node, or a dict of such. Pass the
-            same functions again to reuse the compiled program.
+            same functions again to reuse the compiled program: each new one, as a lambda in a loop is, makes another,
+            of some 2 MB, which JAX keeps until `jax.clear_caches()`.
         checkpoint: a directory for the run's state, from which the same call goes on if it was killed, or is to have
             more rounds; the result is that of an undisturbed run.
         checkpoint_every: how many rounds from one checkpoint to the next, a multiple of `every`; None makes ten.

@@ -1,4 +1,4 @@
-"""The command line: `jaxdec sweep`, `show`, `plot`, `export`, `tune`, `list` and `info`."""
+"""The command line: `jaxdec sweep`, `show`, `plot`, `export`, `repair`, `tune`, `list` and `info`."""
 
 import time
 from collections.abc import Iterator
@@ -35,6 +35,7 @@ from jaxdec.results.terminal import say
 from jaxdec.results.texts import verbatim
 from jaxdec.results.time import Link, add_time
 from jaxdec.storage.places import place, writable
+from jaxdec.sweeps import repair as repair_store
 from jaxdec.sweeps import sweep as run_sweep
 from jaxdec.sweeps.tuning import tune
 
@@ -62,6 +63,7 @@ __all__ = [
     "main",
     "plot",
     "read",
+    "repair",
     "show",
     "sweep",
     "tune_command",
@@ -123,6 +125,8 @@ def _clear_errors(about: Path | None = None) -> Iterator[None]:
     """What the user got wrong is one message, not a traceback."""
     try:
         yield
+    except KeyboardInterrupt as error:
+        raise typer.Exit(130) from error
     except (ValueError, OSError) as error:
         known = about is None or str(about) in str(error)
         raise typer.BadParameter(str(error) if known else f"{about}: {error}") from error
@@ -246,6 +250,15 @@ def export(
     say(f"wrote {' and '.join(str(path) for path in (csv, latex) if path)}")
 
 
+@app.command()
+def repair(directory: Annotated[Path, typer.Argument(help="A store, or a run's checkpoints.", **PATH)]) -> None:
+    """Remove what is damaged in a store, so that the next call runs it again, and mend what can be mended."""
+    with _clear_errors():
+        done = repair_store(directory)
+    for line in done or [f"{directory} is whole: nothing was changed"]:
+        say(line)
+
+
 @app.command(name="tune")
 def tune_command(
     spec: Spec = None,
@@ -263,19 +276,18 @@ def tune_command(
     degree: Annotated[float | None, typer.Option(help="Neighbours a node sends to; the network's largest.")] = None,
     parallel: Parallel = False,
     csv: Annotated[Path | None, typer.Option(help="Write a row for each run and record.", **PATH)] = None,
+    store: Annotated[Path | None, typer.Option(help="A directory to keep runs in, and to go on from.", **PATH)] = None,
     x64: X64 = False,
 ) -> None:
     """Search each algorithm's best step size, beginning with the values that the file sweeps."""
     jax.config.update("jax_enable_x64", x64)
     with _clear_errors(spec):
-        asked = described(spec, {}, {"rounds": rounds, "every": every, "seeds": seeds})
+        asked = described(spec, {}, {"rounds": rounds, "every": every, "seeds": seeds, "store": store})
         parts = [asked.pop(name) for name in ("algorithms", "problems", "networks")]
         parts[1:] = [only(part) for part in parts[1:]]
         link = None if bandwidth is None else _link(latency, bandwidth, compute)
         timing = {"parallel": parallel} | ({} if degree is None else {"degree": degree})
         over = asked.pop("over", None)
-        if isinstance(asked.get("store"), str | Path):
-            raise ValueError("tune keeps no store; leave it out of the file")
         if csv is not None:
             writable(csv)
         found = tune(*parts, over=over, metric=metric, at=at, target=target, cost=cost.value, budget=budget, link=link,

@@ -12,6 +12,7 @@ import xarray as xr
 from jaxdec import algorithms, data, networks, problems
 from jaxdec.results.labels import labelled
 from jaxdec.spec import from_toml
+from jaxdec.storage.codecs import check_codecs
 from jaxdec.storage.places import as_file, from_file
 from jaxdec.sweeps import load
 
@@ -133,10 +134,11 @@ def account(results: xr.Dataset, experiment: dict[str, Any], seconds: float, res
 
 def read(folder: Path) -> xr.Dataset:
     """The results in a folder: of a store, or of `jaxdec sweep` without one."""
-    if (folder / "manifest.json").exists():
+    if any((folder / name).exists() for name in ("manifest.json", "manifest.copy.json", "done")):
         return load(folder)
     for path in (folder / "results.zarr", folder):
         if (path / ".zgroup").exists() or (path / "zarr.json").exists():
+            check_codecs(path)
             found = xr.open_zarr(path).load()
             return found.rename({name: from_file(str(name)) for name in found.data_vars})
     raise ValueError(f"{folder} holds no results; give the --store of a sweep, or the folder with its results.zarr")

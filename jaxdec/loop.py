@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -20,6 +19,7 @@ from jaxdec._module import Constant, at_round, cast, seed_key
 from jaxdec.describe import describe, source
 from jaxdec.metrics import DEFAULT, Measures, measure, named
 from jaxdec.results.result import Asked, Result
+from jaxdec.storage.files import located
 from jaxdec.storage.segments import Segments, SoFar, advance
 from jaxdec.storage.segments import length as segment_length
 from jaxdec.types import Cost, Metric, Round, Tally, World, frozen
@@ -241,7 +241,8 @@ def run(
         x0: the start, (d,) for all nodes or (n, d); None takes the problem's own. Its dtype is the run's.
         metrics: functions of (problem, state) or (problem, state, world), names of those in `jaxdec.metrics`, or a
             mapping of names to either. Each gives a number, (n,) with one for each node, or a dict of such. Pass the
-            same functions again to reuse the compiled program.
+            same functions again to reuse the compiled program: each new one, as a lambda in a loop is, makes another,
+            of some 2 MB, which JAX keeps until `jax.clear_caches()`.
         checkpoint: a directory for the run's state, from which the same call goes on if it was killed, or is to have
             more rounds; the result is that of an undisturbed run.
         checkpoint_every: how many rounds from one checkpoint to the next, a multiple of `every`; None makes ten.
@@ -304,7 +305,7 @@ def run(
     about = {name: describe(part) for name, part in zip(names, given, strict=True)}
     about |= {"seed": seed, "every": every, "metrics": {m.name: describe(m.metric) for m in measures}}
     about |= {"broken_laws": list(laws), "jaxdec": source(), "x64": bool(jnp.result_type(float) == jnp.float64)}
-    kept = Segments(Path(checkpoint), about)
+    kept = Segments(located(checkpoint), about)
     if (there := kept.rounds()) > rounds:
         raise ValueError(
             f"{checkpoint} holds a checkpoint of round {there}, and this run is to have {rounds}; ask for more"

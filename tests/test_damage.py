@@ -10,11 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stores import PROBLEM, RING, contents, go, one_seed_in_a_unit
+from typer.testing import CliRunner
 
 __all__ = ["one_seed_in_a_unit"]  # a fixture of all tests here
 
 from jaxdec import algorithms as A
 from jaxdec import run
+from jaxdec.cli import app
 from jaxdec.metrics import loss
 from jaxdec.sweeps import load, repair
 
@@ -117,6 +119,20 @@ def test_what_is_damaged_is_named_with_the_command_that_repairs_it_and_then_all_
     assert repair(path) == []
 
 
+def test_the_command_line_says_one_sentence_and_repairs(copied):
+    path, numbers = copied
+    flip(path / CHUNK)
+    call = lambda *arguments: CliRunner(env={"COLUMNS": "400"}).invoke(app, [*map(str, arguments)])
+    found = call("show", path)
+    assert (found.exit_code, type(found.exception)) == (2, SystemExit)
+    assert f"`jaxdec repair {path}`" in found.output
+    assert (path / MARK).name in call("repair", path).output
+    assert "is whole: nothing was changed" in call("repair", path).output
+    assert call("show", path).exit_code == 0
+    assert small(path).equals(numbers)
+    assert call("repair", path.parent).exit_code == 2
+
+
 @pytest.mark.parametrize("names", [("manifest.json", "manifest.copy.json"), ("manifest.copy.json",)])
 def test_a_damaged_manifest_is_repaired_from_its_copy_and_all_is_run_again_where_both_are(copied, names):
     path, numbers = copied
@@ -165,7 +181,7 @@ def test_a_store_of_another_version_is_neither_read_nor_repaired(copied):
         repair(path / "states")
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_whatever_is_flipped_truncated_or_deleted_gives_the_same_numbers_or_a_name(whole, tmp_path, data):
     kept, numbers = whole

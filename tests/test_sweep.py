@@ -326,6 +326,7 @@ def test_what_copies_of_a_dataset_share_is_not_stacked():
 
 
 def test_a_chunk_that_runs_out_of_memory_is_halved_and_run_again(monkeypatch):
+    monkeypatch.setattr(execute, "CPU_FULL", 0)  # one seed after another
     arguments = {"over": {"lr": [0.05, 0.1, 0.15, 0.2, 0.25]}, **SHORT}
     whole = sweep(PAIR["DSGD"], PROBLEM, RING, **arguments)
     launch, shapes = execute.Engine._launch, []
@@ -345,7 +346,8 @@ def test_a_chunk_that_runs_out_of_memory_is_halved_and_run_again(monkeypatch):
         sweep(PAIR["DSGD"], PROBLEM, RING, **arguments)
 
 
-def test_chunks_are_as_large_as_the_memory_allows():
+def test_chunks_are_as_large_as_the_memory_allows(monkeypatch):
+    monkeypatch.setattr(execute, "CPU_FULL", 0)  # one seed after another
     (group,) = grouped(PAIR["DSGD"], PROBLEM, RING, {"lr": list(np.linspace(0.1, 0.2, 50))})
     horizon = execute.Horizon(2, 1, named((consensus,)), True, False)
     engine = execute.Engine(group, range(4), True, devices.mesh(1))
@@ -372,6 +374,7 @@ def test_draws_are_seeded_and_within_their_limits():
 
 
 def test_progress_shows_runs_programs_seconds_the_best_cell_and_what_diverged(capfd, monkeypatch):
+    monkeypatch.setattr(execute, "CPU_FULL", 0)  # one seed after another
     monkeypatch.setenv("COLUMNS", "200")
     sweep(PAIR["DSGD"], PROBLEM, RING, over={"lr": [0.1, 1e6]}, **(SHORT | {"rounds": 60, "progress": True}))
     shown = capfd.readouterr().err

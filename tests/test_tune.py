@@ -164,6 +164,8 @@ def test_a_search_that_is_stopped_goes_on_from_its_store_to_what_an_undisturbed_
     assert again.cells.equals(whole.cells)
     assert tune(pair, ROUND, COMPLETE, store=tmp_path, **arguments).to_dataframe().equals(whole.to_dataframe())
     assert len(ran) == count
+
+
 def test_the_range_around_a_best_score_below_zero_is_one_of_gaps_or_of_the_descent():
     # One round from x0 = 0, where f = 0 and f* = -F: f - f* = (1 - lr)² F. The best of the grid is lr = 1/2.
     grid = {"over": {"lr": [0.3, 0.4, 0.46, 0.5]}, "budget": 4, "rounds": 1, "every": 1, "seeds": 1, "progress": False}

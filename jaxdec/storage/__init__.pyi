@@ -1,3 +1,3 @@
-from . import claims, entries, files, places, processes, segments
+from . import claims, codecs, entries, files, places, processes, segments
 
-__all__ = ["claims", "entries", "files", "places", "processes", "segments"]
+__all__ = ["claims", "codecs", "entries", "files", "places", "processes", "segments"]

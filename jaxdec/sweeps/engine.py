@@ -65,8 +65,9 @@ def sweep(
         rounds: communication rounds; a multiple of `every`.
         every: the stride of the records.
         x0: the start, (d,) or (n, d); None takes the problem's own, which may depend on the seed.
-        metrics: as for `run`: functions of (problem, state) or (problem, state, world), names of those in
-            `jaxdec.metrics`, or a mapping of names to either, which give numbers or (n,).
+        metrics: as for `run`, where each new function is compiled and kept: functions of (problem, state) or (problem,
+            state, world), names of those in `jaxdec.metrics`, or a mapping of names to either, which give numbers or
+            (n,).
         paired: all configurations of a seed see the same minibatches and noise (common random numbers), which makes
             their comparison paired and the sweep faster. False draws afresh for each.
         progress: whether to show a progress bar; None shows it on a terminal.
@@ -76,6 +77,8 @@ def sweep(
         store: a directory that receives the results chunk by chunk. Where it holds a part of this sweep, only the rest
             is run; more seeds and more rounds extend it, rounds going on from the last states. A chunk that takes long
             is kept every 20 seconds or so, and gone on with. One of other values or other code is refused. See `load`.
+            The same call may be made by several processes at once, on machines that share the directory: they share
+            the chunks, take over those of one that has died, and each returns the whole. `~` and `$NAME` are put in.
         states: whether the store keeps the last states, n d numbers for each vector of a run's state. Without, it takes
             no more rounds.
         devices: how many devices, or which, the configurations are spread over; None takes all, of all hosts that
@@ -90,7 +93,8 @@ def sweep(
         from there on and harms no
         other. Where an algorithm has fewer values than another, what is missing is NaN and the coordinate `done` False.
         The attributes hold the specification, how many programs there were, how long they took to compile and to run,
-        how many runs diverged, and what laws are broken.
+        how many runs diverged, what laws are broken, and how many runs were side by side on which devices (`at_once`):
+        the last bits depend on it, and differ within a store that was gone on with elsewhere.
 
     Raises:
         TypeError: if something is not what belongs in its place.

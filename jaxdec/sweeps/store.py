@@ -409,8 +409,8 @@ def _state(unit: Unit) -> str:
 
 
 def _begun(file: Path) -> bool:
-    """Whether a file is of a process that is about to begin a store."""
-    return file.name == "claims" or file.name.endswith(".tmp")
+    """Whether a file is of a process that is about to begin a store, or what `jaxdec sweep` drew in one."""
+    return file.name in ("claims", "figure.png") or file.name.endswith(".tmp")
 
 
 def read_manifest(path: Path, directory: Path) -> Manifest:

@@ -145,7 +145,11 @@ def test_a_panel_in_which_every_run_diverged_says_so(tmp_path):
         for ax in (*plotting.overview(nothing).axes[:2], *plotting.panels(nothing, "loss").axes):
             assert said(ax) == ["no finite value to draw:\nthe median runs diverged"]
             ax.figure.savefig(tmp_path / "a.png")
-    assert said(plotting.curves(lost.where(lost["round"] < 20).isel(lr=0), "loss", log_x=True))
+    start = lost.where(lost["round"] < 20).isel(lr=0)  # a cross at round 0 alone says less
+    assert said(plotting.curves(start, "loss")) == ["no finite value to draw:\nthe median runs diverged"]
+    assert said(plotting.curves(results().isel(lr=0, round=[0]), "loss", log_x=True)) == [
+        "nothing to draw on these axes"
+    ]
 
 
 @pytest.mark.parametrize("n", [2, 3, 8, 16])
@@ -170,3 +174,13 @@ def test_runs_are_drawn_side_by_side_by_their_labels():
         plotting.curves({"slow": go(0.1), "b": go(0.1, rounds=6)})
     with pytest.raises(ValueError, match="slow, b have no seed in common"):
         plotting.curves({"slow": go(0.1), "b": go(0.1, seed=1)})
+
+
+def test_a_label_that_is_wider_than_the_figure_is_folded_and_not_cut(tmp_path):
+    label = "a label of many $options$ " * 12
+    figure = plotting.overview(results(["DSGD", label]))
+    figure.draw_without_rendering()
+    text = figure.legends[0].get_texts()[1]
+    assert text.get_text().replace("\n", "").replace(r"\$", "$") == label
+    legend = figure.legends[0].get_window_extent()
+    assert (legend.x0 >= 0, legend.x1 <= figure.bbox.width) == (True, True)

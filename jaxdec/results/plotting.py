@@ -1,5 +1,6 @@
 """Figures from results and of partitions; nothing here runs an experiment."""
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -111,17 +112,18 @@ def curves(
             )
     bands = [_band(one[metric], band, confidence) for _, one in lines]
     log_y = _logarithmic(metric, np.concatenate([middle for _, middle, _ in bands]))
+    finite = [np.logical_and.accumulate(np.isfinite(middle)) for _, middle, _ in bands]  # until it diverges
+    lost = all(not there[1:].any() and not there.all() for there in finite)  # all of them, at once
     empty = True
     for k, ((label, one), (low, middle, high)) in enumerate(zip(lines, bands, strict=True)):
         at = one[x].transpose(..., "round").values
         at = at if at.ndim == 1 else at.mean(axis=0)
-        ends = len(middle) if np.isfinite(middle).all() else int(np.argmin(np.isfinite(middle)))
-        shown = (np.arange(len(at)) < ends) & (at > 0 if log_x else True) & (middle > 0 if log_y else True)
+        shown = finite[k] & (not lost) & (at > 0 if log_x else True) & (middle > 0 if log_y else True)
         empty = empty and not shown.any()
         look = _look(k)
-        label = verbatim(label) + " (nothing to draw)" * (not shown.any())
+        label = verbatim(label) + " (nothing to draw)" * (not lost and not shown.any())
         ax.plot(at[shown], middle[shown], label=label, markevery=max(1, len(at) // 8), **look)
-        if shown.any() and ends < len(middle):
+        if shown.any() and not finite[k].all():
             ax.plot(at[shown][-1], middle[shown][-1], marker="x", ms=8, mew=2, color=look["color"], ls="none")
         if band != "none" and one.sizes["seed"] > 1:
             inside = [v for end in (low, middle, high) for v in end[shown] if np.isfinite(v) and (v > 0 or not log_y)]
@@ -129,7 +131,8 @@ def curves(
             ax.fill_between(at[shown], low[shown], high[shown], color=look["color"], alpha=0.15, lw=0)
     ax.set(xlabel=_named(x), ylabel=_named(metric))
     if empty:
-        return _says(ax, "no finite value to draw:\nthe median runs diverged")
+        why = "no finite value to draw:\nthe median runs diverged" if lost else "nothing to draw on these axes"
+        return _says(ax, why)
     if log_y:
         ax.set_yscale("log")
     if log_x:
@@ -293,10 +296,13 @@ def _legend(figure: "Figure", ax: "Axes") -> None:
     """One legend for all panels, below them, in as many columns as fit."""
     handles, labels = ax.get_legend_handles_labels()
     if labels:
-        fitting = int(figure.get_figwidth() / (0.55 + WIDE * max(map(len, labels))))
+        longest = int((figure.get_figwidth() - 0.55) / WIDE)
+        folded = [re.findall(rf"(?:\\\$|.){{1,{longest}}}", label) for label in labels]  # "\$" is one character
+        widest = max((len(line) for lines in folded for line in lines), default=1)
+        fitting = int(figure.get_figwidth() / (0.55 + WIDE * widest))
         columns = min(len(labels), max(1, fitting))
         columns = -(-len(labels) // -(-len(labels) // columns))  # as many rows, but even ones
-        figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+        figure.legend(handles, list(map("\n".join, folded)), loc="outside lower center", ncols=columns)
 
 
 def _says(ax: "Axes", why: str) -> "Axes":

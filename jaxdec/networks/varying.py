@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Array, Int
 
-from jaxdec import graphs
+from jaxdec import checks, graphs
 from jaxdec._module import module, static
 from jaxdec.networks import operators
 from jaxdec.networks import weights as _weights
@@ -173,6 +173,7 @@ def random_erdos_renyi(n: int, probability: float, *, pool: int = POOL, seed: in
 def _nodes(n: int) -> int:
     if not isinstance(n, int | np.integer) or n < 1:
         raise ValueError(f"n is an integer of at least 1; got {n!r}")
+    checks.fits(f"a network of {n} nodes", 200 * int(n), "take fewer nodes")
     return int(n)
 
 

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from jaxdec import checks
 from jaxdec._module import module
 from jaxdec.problems import proximal, sampling
 from jaxdec.problems.base import Problem
@@ -147,6 +148,7 @@ def quadratic(
     >>> problem.n, problem.d
     (8, 5)
     """
+    checks.fits(f"a quadratic of {n} nodes and {d} parameters", 40 * n * d, "take fewer nodes or parameters")
     rng = np.random.default_rng(seed)
     A = rng.uniform(mu, L, (n, d))
     return Quadratic(jnp.asarray(A), jnp.asarray(A * rng.standard_normal((n, d)) * zeta / np.sqrt(d)), noise or None)

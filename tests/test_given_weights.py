@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxdec import checks, data, graphs, networks
+from jaxdec import checks, data, graphs, networks, problems
 
 KINDS = [nx.Graph, nx.DiGraph, nx.MultiGraph, nx.MultiDiGraph]
 
@@ -110,6 +110,11 @@ TOO_LARGE = [
     lambda n: graphs.small_world(n),
     lambda n: graphs.random_digraph(n, 0.0),
     lambda n: networks.ring(n),
+    lambda n: networks.one_peer_exponential(n),
+    lambda n: networks.one_peer_random(n),
+    lambda n: networks.random_matchings(n),
+    lambda n: networks.random_erdos_renyi(n, 0.1),
+    lambda n: problems.quadratic(n, 3),
     lambda n: networks.torus(3, n),
     lambda n: data.synthetic_classification(n, 10),
     lambda n: data.synthetic_regression(10, n),

@@ -171,7 +171,9 @@ def random_erdos_renyi(n: int, probability: float, *, pool: int = POOL, seed: in
 
 
 def _nodes(n: int) -> int:
-    return checks.integer("n", n)
+    n = checks.integer("n", n)
+    checks.affordable(f"a network of {n} nodes", 200 * n, "take fewer nodes")
+    return n
 
 
 def _members(pool: int) -> int:

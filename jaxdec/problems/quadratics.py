@@ -149,7 +149,7 @@ def quadratic(
     (8, 5)
     """
     n, d = checks.integer("n", n), checks.integer("d", d)
-    checks.affordable(f"a quadratic of n={n} nodes in d={d} dimensions", 16 * n * d, "take fewer")
+    checks.affordable(f"a quadratic of {n} nodes and {d} parameters", 40 * n * d, "take fewer nodes or parameters")
     for name, value in (("mu", mu), ("L", L)):
         checks.finite(name, value)
     checks.weight("zeta", zeta, "a distance")

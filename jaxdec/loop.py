@@ -236,8 +236,8 @@ def run(
         network: an object of `jaxdec.networks`, or your own, with as many nodes as the problem.
         rounds: how many communication rounds; a multiple of `every`.
         every: the stride of the records. What is computed does not depend on it.
-        seed: all randomness is a function of it and of what is drawn, never of the configuration: runs of one seed see
-            the same minibatches, so that their comparison is paired.
+        seed: from 0 to 2**63 - 1. All randomness is a function of it and of what is drawn, never of the configuration:
+            runs of one seed see the same minibatches, so that their comparison is paired.
         x0: the start, (d,) for all nodes or (n, d); None takes the problem's own. Its dtype is the run's.
         metrics: functions of (problem, state) or (problem, state, world), names of those in `jaxdec.metrics`, or a
             mapping of names to either. Each gives a number, (n,) with one for each node, or a dict of such. Pass the

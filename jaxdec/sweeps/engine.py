@@ -61,7 +61,7 @@ def sweep(
         problems: likewise.
         networks: likewise.
         over: what is swept, as above.
-        seeds: how many seeds, 0, 1, ..., or a list of them.
+        seeds: how many seeds, 0, 1, ..., or a list of them, integers from 0 to 2**63 - 1.
         rounds: communication rounds; a multiple of `every`.
         every: the stride of the records.
         x0: the start, (d,) or (n, d); None takes the problem's own, which may depend on the seed.

@@ -117,8 +117,8 @@ import sys, jax
 jax.config.update("jax_enable_x64", True)
 from jaxdec import algorithms, networks, problems, run, sweep
 from jaxdec.metrics import consensus
-from jaxdec.sweeps import store
-store.PATIENCE = 0.0
+from jaxdec.sweeps import partial
+partial.PATIENCE = 0.0
 path, which = sys.argv[1:]
 given = algorithms.DSGD(lr=0.1), problems.quadratic(6, 3, noise=0.2), networks.ring(6)
 asked = {"rounds": 2_000_000, "every": 1000, "metrics": (consensus,)}

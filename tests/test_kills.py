@@ -104,7 +104,7 @@ def kill_among_two(path, kills, seeds):
 
 
 def test_two_processes_of_which_some_are_killed_share_a_store_and_end_as_if_undisturbed(tmp_path):
-    kill_among_two(tmp_path, kills=2, seeds=60)
+    kill_among_two(tmp_path, kills=2, seeds=40)
 
 
 @pytest.mark.slow

@@ -121,6 +121,7 @@ def test_a_complete_store_is_swept_again_and_read_without_a_file_being_written(t
     monkeypatch.setattr(entries, "write", refused)
     monkeypatch.setattr(Claims, "take", refused)
     assert go(path).equals(numbers)
+    assert go(path, chunk=1, memory="1GB").equals(numbers)
     assert load(path).equals(numbers)
     assert contents(path) == before
     assert {p: p.stat().st_mtime_ns for p in folders} == folders
@@ -197,9 +198,15 @@ def test_extensions_of_one_store_by_two_hands_at_once_give_each_seed_its_own_num
     assert load(tmp_path).seed.values.tolist() == [0, 1, 4, 2, 3]
     assert found.equals(whole)
     opened.clear()
+
+    def other(self, asked):
+        if not opened:
+            opened.append(1)
+            go(tmp_path, COMPRESSED, seeds=[0, 1, 2, 3, 4, 6])
+        return real(self, asked)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Store, "extend", lambda self, asked: (
-            opened or (opened.append(1), go(tmp_path, COMPRESSED, seeds=[0, 1, 2, 3, 4, 6])), real(self, asked))[1])  # fmt: skip
+        patch.setattr(Store, "extend", other)
         with pytest.raises(ValueError, match="holds more than this sweep asks for: seed 6"):
             go(tmp_path, COMPRESSED, seeds=[0, 1, 2, 3, 4, 5])
     np.testing.assert_array_equal(load(tmp_path).sel(seed=[0, 1, 2, 3, 4]).loss, whole.loss)

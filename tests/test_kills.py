@@ -104,7 +104,7 @@ def kill_among_two(path, kills, seeds):
 
 
 def test_two_processes_of_which_some_are_killed_share_a_store_and_end_as_if_undisturbed(tmp_path):
-    kill_among_two(tmp_path, kills=2, seeds=60)
+    kill_among_two(tmp_path, kills=2, seeds=40)
 
 
 @pytest.mark.slow
@@ -117,8 +117,8 @@ import sys, jax
 jax.config.update("jax_enable_x64", True)
 from jaxdec import algorithms, networks, problems, run, sweep
 from jaxdec.metrics import consensus
-from jaxdec.sweeps import store
-store.PATIENCE = 0.0
+from jaxdec.sweeps import partial
+partial.PATIENCE = 0.0
 path, which = sys.argv[1:]
 given = algorithms.DSGD(lr=0.1), problems.quadratic(6, 3, noise=0.2), networks.ring(6)
 asked = {"rounds": 2_000_000, "every": 1000, "metrics": (consensus,)}

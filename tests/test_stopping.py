@@ -84,7 +84,7 @@ def test_a_handler_of_the_users_own_stays(tmp_path):
 def test_the_command_ends_with_the_status_of_an_interrupt(monkeypatch):
     monkeypatch.setattr(cli, "run_sweep", lambda **_: interrupt())
     monkeypatch.setattr(cli, "tune", lambda *_, **__: interrupt())
-    for command in (["sweep"], ["tune"]):
+    for command in (["sweep", "--x64"], ["tune", "--x64"]):
         found = CliRunner().invoke(cli.app, command)
         assert found.exit_code == 130, found.output
 

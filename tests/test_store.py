@@ -17,7 +17,7 @@ from jaxdec import algorithms as A
 from jaxdec import data, module, problems, run, sweep
 from jaxdec.metrics import consensus, loss
 from jaxdec.storage.files import unpack
-from jaxdec.sweeps import execute, load, store
+from jaxdec.sweeps import execute, load, partial
 from jaxdec.types import World
 
 
@@ -156,7 +156,7 @@ def stopped_after(monkeypatch, launches, go):
 
     with monkeypatch.context() as patch:
         patch.setattr(execute.Engine, "_launch", stopping)
-        patch.setattr(store, "PATIENCE", 0.0)
+        patch.setattr(partial, "PATIENCE", 0.0)
         with pytest.raises(KeyboardInterrupt):
             go()
 

@@ -50,7 +50,9 @@ class Entries:
         self.mark(entry).unlink(missing_ok=True)
 
     def drop(self, entry: str, name: str) -> None:
-        """Remove a file of an entry that stays without it."""
+        """Remove a file of an entry that stays without it, if the entry is there."""
+        if not self.mark(entry).exists():
+            return
         facts = self.facts(entry)
         files = {k: v for k, v in facts["files"].items() if k != name}
         self.close(entry, files, **{k: v for k, v in facts.items() if k not in ("files", "sha256")})
@@ -104,8 +106,13 @@ class Entries:
         return data
 
     def marks(self) -> Iterator[dict[str, Any]]:
-        """The facts of all entries."""
-        return (read_sealed(path, self.directory) for path in sorted((self.path / "done").glob("*.json")))
+        """The facts of all entries; of those that another process is writing anew nothing."""
+        for path in sorted((self.path / "done").glob("*.json")):
+            try:
+                yield self.facts(path.stem)
+            except Damaged:
+                if path.exists():
+                    raise
 
     def mark(self, entry: str) -> Path:
         """Where the mark of an entry is."""

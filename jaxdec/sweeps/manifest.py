@@ -7,6 +7,7 @@ a dataset, whether they come from memory or from a store.
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
@@ -15,13 +16,13 @@ import xarray as xr
 
 from jaxdec.describe import describe, distinct, source
 from jaxdec.results.summary import diverged
-from jaxdec.storage.files import Arrays
+from jaxdec.storage.files import Arrays, Damaged, read_format
 from jaxdec.sweeps.axes import Axis, Objects
 from jaxdec.sweeps.layout import Layout, Program, Unit
 from jaxdec.sweeps.plan import Group
 from jaxdec.types import Cost
 
-__all__ = ["FORMAT", "Manifest", "assemble", "attributes", "count", "layout", "specification"]
+__all__ = ["FORMAT", "Manifest", "assemble", "attributes", "count", "layout", "read_manifest", "specification"]
 
 FORMAT = "jaxdec sweep, version 3"
 
@@ -218,3 +219,17 @@ def attributes(manifest: Manifest, dataset: xr.Dataset, seconds: tuple[float, fl
         "versions": json.dumps(manifest.versions),
         "commit": manifest.commit or "",
     }
+
+
+def read_manifest(path: Path, directory: Path) -> Manifest:
+    """The manifest of a store.
+
+    Raises:
+        Damaged: if it is not what was written.
+        OtherFormat: if it is whole, and of another version.
+    """
+    found = read_format(path, FORMAT, directory)
+    try:
+        return Manifest.from_json(found)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise Damaged(path, f"is damaged: {error!r}", directory) from error

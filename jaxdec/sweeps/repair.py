@@ -11,7 +11,8 @@ from jaxdec.storage import segments
 from jaxdec.storage.entries import Entries
 from jaxdec.storage.files import Damaged, copy_of, located, read_format, write
 from jaxdec.sweeps.layout import Unit
-from jaxdec.sweeps.store import Store, read_manifest
+from jaxdec.sweeps.manifest import read_manifest
+from jaxdec.sweeps.store import Store
 
 __all__ = ["repair"]
 

@@ -28,7 +28,7 @@ from jaxdec.types import Cost
 
 __all__ = ["Kept", "Lost", "Session", "shared"]
 
-PAUSE = 0.5  # seconds between two looks at what other processes have done
+PAUSE = 1.0  # seconds between two looks at what other processes have done
 
 
 class Lost(Exception):
@@ -74,21 +74,21 @@ class Session:
         show = progress if jax.process_index() == 0 else False
         engines = [Engine(group, self.asked.layout.seeds, self.paired, self.mesh) for group in self.groups]
         with self._told(), Display(show, runs, len(self.groups), self.layout.rounds[-1]) as display:
-            for g, engine in enumerate(engines):
-                display.program(g + 1, self.groups[g].label)
-                self._fit(g, engine, limit, chunk)
-                self._units(g, engine, display)
+            go = lambda: sum(self._units(g, engine, display, limit, chunk) for g, engine in enumerate(engines))
+            go()
             while (found := self._found(display)) is None:
-                if not sum(self._units(g, engine, display) for g, engine in enumerate(engines)):
+                if not go():
                     time.sleep(PAUSE)
             return found
 
-    def _units(self, g: int, engine: Engine, display: Display) -> int:
+    def _units(self, g: int, engine: Engine, display: Display, limit: int | None, chunk: int | None) -> int:
         """Run the units of a group that are to be run and that no other process has claimed; how many these were."""
-        if not self.stored:
-            todo = [unit for unit in self.layout.units(g) if unit not in self.memory]
-        else:
-            todo = [Unit(*unit) for unit in devices.agree(lambda: self.store.todo(g))]
+        display.program(g + 1, self.groups[g].label)
+        if self.layout.programs[g].shape is None:
+            self._fit(g, engine, limit, chunk)
+        todo = self._todo(g)
+        if todo and not engine.shape.cells:
+            self._fit(g, engine, limit, chunk)
         self._there(g, todo, display)
         count = 0
         for k, unit in enumerate(todo):
@@ -103,6 +103,12 @@ class Session:
                 devices.agree(lambda unit=unit: self.store.end(unit))
         engine.release()
         return count
+
+    def _todo(self, g: int) -> list[Unit]:
+        """The units of a group that are still to be run."""
+        if self.stored:
+            return [Unit(*unit) for unit in devices.agree(lambda: self.store.todo(g))]
+        return [unit for unit in self.layout.units(g) if unit not in self.memory]
 
     def _look(self) -> None:
         """Take note of what other sessions have changed in the store."""
@@ -131,7 +137,7 @@ class Session:
         except (KeyboardInterrupt, Terminated):
             if self.store is not None:
                 units = [unit for g, p in enumerate(self.layout.programs) if p.shape for unit in self.layout.units(g)]
-                there = sum(self.store.done(unit) is not None for unit in units)
+                there = sum(self.store.marked(unit) for unit in units)
                 said = f"stopped: {there} of {len(units)} chunks are stored in {self.path}; the same call goes on"
                 Console(stderr=True).print(said, markup=False, highlight=False, soft_wrap=True)
             raise
@@ -243,10 +249,10 @@ class Session:
         if self.stored:
             devices.agree(lambda: self.store.look())
             self._look()
-        found = list(self.memory.items()) if not self.stored else self._read()
-        units = sum(len(self.layout.units(g)) for g in range(len(self.groups)))
-        if len(found) < units:
-            display.waiting(units - len(found))
+        left = sum(len(self._todo(g)) for g in range(len(self.groups)))
+        found = [] if left else self._read() if self.stored else list(self.memory.items())
+        if left or len(found) < sum(len(self.layout.units(g)) for g in range(len(self.groups))):
+            display.waiting(left)
             return None
         dataset = assemble(self.layout, found).sel(seed=list(self.asked.layout.seeds))
         how = set(devices.agree(lambda: sorted(self.store.took()[1]))) if self.stored else self.how

@@ -32,7 +32,6 @@ import hashlib
 import json
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -47,15 +46,14 @@ from jaxdec.describe import differences
 from jaxdec.storage.claims import Claims
 from jaxdec.storage.entries import Entries
 from jaxdec.storage.files import Arrays as Numbers
-from jaxdec.storage.files import Damaged, copy_of, located, pack, read_format, read_json, unpack, write, write_twice
-from jaxdec.storage.segments import Segments, SoFar
+from jaxdec.storage.files import Damaged, copy_of, located, pack, read_json, unpack, write, write_twice
 from jaxdec.sweeps.arrays import Arrays, Chunk, file_of, values_of
 from jaxdec.sweeps.layout import Layout, Shape, Unit
-from jaxdec.sweeps.manifest import FORMAT, Manifest, assemble, attributes
+from jaxdec.sweeps.manifest import Manifest, assemble, attributes, read_manifest
+from jaxdec.sweeps.partial import Partial
 
-__all__ = ["PATIENCE", "Partial", "Store", "load", "read_manifest"]
+__all__ = ["Store", "load"]
 
-PATIENCE = 20.0  # seconds that a unit runs before what it has is kept
 MANIFEST = "manifest"  # the claim of those who change it
 
 
@@ -332,9 +330,13 @@ class Store:
                 return None
             raise
 
+    def marked(self, unit: Unit) -> bool:
+        """Whether a unit has a mark, be it damaged or of other seeds."""
+        return self.entries.mark(_name(unit)).exists()
+
     def _mark(self, unit: Unit) -> dict[str, Any] | None:
         """The mark of a unit that is there; its files may be damaged."""
-        if not self.entries.mark(_name(unit)).exists():
+        if not self.marked(unit):
             return None
         found = self.entries.facts(_name(unit))
         return found if self._is(unit, found) else None
@@ -362,7 +364,7 @@ class Store:
         """What the runs of a unit carry, as `write` got it."""
         return unpack(self.entries.bytes(_name(unit), _state(unit)))
 
-    def partial(self, unit: Unit, about: Any) -> "Partial":
+    def partial(self, unit: Unit, about: Any) -> Partial:
         """Where the segments of a unit under way are kept; those of a unit that has become another are removed."""
         path = self.path / "partial" / _name(unit)
         with suppress(ValueError):  # what is damaged is named when it is read
@@ -377,29 +379,6 @@ class Store:
         return seconds, {mark["at_once"] for mark in marks}
 
 
-class Partial:
-    """The segments of a unit under way, kept where it takes long."""
-
-    def __init__(self, path: Path, about: Any, directory: Path):
-        self.path, self.about, self.directory = path, about, directory
-        self.segments: Segments | None = None  # no file is written before there is something to keep
-        self.since = time.monotonic()
-
-    def last(self) -> SoFar | None:
-        if not self.path.exists():
-            return None
-        self.segments = Segments(self.path, self.about, self.directory)
-        return self.segments.last()
-
-    def due(self) -> bool:
-        return time.monotonic() - self.since >= PATIENCE
-
-    def add(self, begin: int, new: SoFar) -> None:
-        self.segments = self.segments or Segments(self.path, self.about, self.directory)
-        self.segments.add(begin, new)
-        self.since = time.monotonic()
-
-
 def _name(unit: Unit) -> str:
     return ".".join(map(str, unit))
 
@@ -411,17 +390,3 @@ def _state(unit: Unit) -> str:
 def _begun(file: Path) -> bool:
     """Whether a file is of a process that is about to begin a store, or what `jaxdec sweep` drew in one."""
     return file.name in ("claims", "figure.png") or file.name.endswith(".tmp")
-
-
-def read_manifest(path: Path, directory: Path) -> Manifest:
-    """The manifest of a store.
-
-    Raises:
-        Damaged: if it is not what was written.
-        OtherFormat: if it is whole, and of another version.
-    """
-    found = read_format(path, FORMAT, directory)
-    try:
-        return Manifest.from_json(found)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise Damaged(path, f"is damaged: {error!r}", directory) from error

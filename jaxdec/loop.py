@@ -347,7 +347,7 @@ def fitted(kind: str, part: Any, dtype: Any, rounds: int | None = None) -> Any:
         dtype: of the run.
         rounds: how many there are to be.
     """
-    checks.fits(kind, part, dtype)
+    checks.holds(kind, part, dtype)
     made = cast(part, dtype)
     if kind == "algorithm" and dtype != np.float64:
         try:

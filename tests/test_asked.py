@@ -176,7 +176,7 @@ def test_what_is_too_large_is_refused_with_the_memory_or_the_count(call, message
 
 
 def test_a_sweep_that_needs_all_memory_is_refused_before_it_is_planned(monkeypatch):
-    monkeypatch.setattr("jaxdec.checks.memory.machine", lambda: 3 * checks.CELL)
+    monkeypatch.setattr("jaxdec.checks.room.machine", lambda: 3 * checks.CELL)
     with pytest.raises(ValueError, match=r"a sweep of 4 configurations would take 16 kB of memory, .* has 12 kB"):
         sweep(METHOD, PROBLEM, RING, over={"lr": [0.1, 0.2], "problem.noise": [0.1, 0.2]}, rounds=1, seeds=1)
     sweep(METHOD, PROBLEM, RING, over={"lr": [0.1, 0.2]}, rounds=1, seeds=1, metrics=["loss"])

@@ -135,7 +135,7 @@ def test_dense_inputs_that_do_not_fit_are_refused_before_they_are_made(tmp_path,
         read(tmp_path, content, features=10**12, sparse=False)
     with pytest.raises(ValueError, match=r"10{17} features, the largest index of .*z: a model .* take 800 PB"):
         read(tmp_path, content, features=10**17)
-    monkeypatch.setattr(checks.memory, "machine", lambda: 4 * 10**6)
+    monkeypatch.setattr(checks.room, "machine", lambda: 4 * 10**6)
     with pytest.raises(ValueError, match=r"would take 7\.56 MB of memory, and this machine has 4 MB; take sparse=True"):
         read(tmp_path, content)
 

@@ -132,7 +132,7 @@ def test_what_does_not_fit_is_refused_with_the_memory_it_would_take(make, n):
 
 
 def test_graphs_that_fit_are_made_as_they_were(monkeypatch):
-    monkeypatch.setattr(checks.memory, "machine", lambda: 10**6)
+    monkeypatch.setattr(checks.room, "machine", lambda: 10**6)
     assert graphs.complete(100).n == 100
     with pytest.raises(ValueError, match=r"complete\(200\) would take 2\.55 MB of memory, and this machine has 1 MB"):
         graphs.complete(200)

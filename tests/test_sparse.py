@@ -92,7 +92,7 @@ def test_a_file_of_many_features_stays_sparse_and_others_are_dense(tmp_path, mon
     assert found.inputs.shape == (50, 10**7)
     sparse = data.libsvm(small, sparse=True)
     np.testing.assert_array_equal(sparse.inputs.toarray(), data.libsvm(small).inputs)
-    monkeypatch.setattr(checks.memory, "machine", lambda: 10**9)
+    monkeypatch.setattr(checks.room, "machine", lambda: 10**9)
     with pytest.raises(ValueError, match=r"large as dense inputs of 50 samples by 10{7} features, 100 of them not 0,"):
         data.libsvm(large, sparse=False)
 

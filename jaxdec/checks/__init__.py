@@ -14,15 +14,14 @@ from jaxdec.checks.lawful import (
     single,
     violation,
 )
-from jaxdec.checks.memory import CELL, affordable, machine, readable
 from jaxdec.checks.numbers import (
     LARGEST,
     SEEDS,
     bounded,
     finite,
-    fits,
     flag,
     fraction,
+    holds,
     horizon,
     integer,
     kept,
@@ -34,6 +33,7 @@ from jaxdec.checks.numbers import (
     whole,
 )
 from jaxdec.checks.optimizers import optimizer
+from jaxdec.checks.room import CELL, affordable, machine, readable
 from jaxdec.checks.values import NUMBERS, TAKEN, called, checkpoints, choice, free, measured, start, storable
 from jaxdec.checks.written import DEFAULTS, EXAMPLES, NEEDED, own, part, parts, sizes, unwrapped
 
@@ -58,11 +58,11 @@ __all__ = [
     "facts",
     "fields",
     "finite",
-    "fits",
     "fitting",
     "flag",
     "fraction",
     "free",
+    "holds",
     "horizon",
     "integer",
     "kept",

@@ -8,16 +8,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdec.checks.memory import affordable
+from jaxdec.checks.room import affordable
 
 __all__ = [
     "LARGEST",
     "SEEDS",
     "bounded",
     "finite",
-    "fits",
     "flag",
     "fraction",
+    "holds",
     "horizon",
     "integer",
     "kept",
@@ -175,7 +175,7 @@ def _scheduled(name: str, lr: np.ndarray, t: int, dtype: Any) -> None:
         raise ValueError(f"{name} is a schedule of step sizes, finite and not negative; at round {t} it is {found}")
 
 
-def fits(name: str, tree: Any, dtype: Any) -> None:
+def holds(name: str, tree: Any, dtype: Any) -> None:
     """Refuse finite numbers that are infinite in a dtype, with their place in the tree."""
     most = float(jnp.finfo(dtype).max)
     for where, leaf in jax.tree.leaves_with_path(tree):
@@ -221,5 +221,5 @@ def kept(name: str, value: Any) -> jax.Array:
             dtype = None
     if dtype is None:
         raise ValueError(f"{name} gives {value!r}, which has no room in this precision's integers; give a float")
-    fits(name, value, jnp.result_type(float))
+    holds(name, value, jnp.result_type(float))
     return jnp.asarray(value)

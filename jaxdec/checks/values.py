@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdec.checks.numbers import fits, integer, real
+from jaxdec.checks.numbers import holds, integer, real
 from jaxdec.types import Cost
 
 __all__ = ["NUMBERS", "TAKEN", "called", "checkpoints", "choice", "free", "measured", "start", "storable"]
@@ -90,7 +90,7 @@ def start(x0: Any, problem: Any):
         raise ValueError(f"x0 has {wrong} entries that are NaN or infinite")
     given = x0 if isinstance(x0, jax.Array) else np.asarray(x0)
     given = given if jnp.issubdtype(given.dtype, jnp.floating) else numbers
-    fits("x0", given, jnp.result_type(given))
+    holds("x0", given, jnp.result_type(given))
     return jnp.broadcast_to(jnp.asarray(given), (n, d))
 
 

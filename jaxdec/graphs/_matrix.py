@@ -24,5 +24,5 @@ def as_matrix(W: Any) -> Any:
     entries = W.data if sp.issparse(W) else W
     if wrong := int(np.sum(~np.isfinite(entries))):
         raise ValueError(f"a weight matrix has finite entries; {wrong} of these are NaN or infinite")
-    checks.fits("the weight matrix", entries, jnp.result_type(float))
+    checks.holds("the weight matrix", entries, jnp.result_type(float))
     return W

@@ -359,7 +359,7 @@ def finite_sum(
     check_reach(partition, len(data.targets), data.name)
     held = {"inputs": data.inputs, "targets": data.targets}
     held |= {"test_inputs": data.test_inputs, "test_targets": data.test_targets}
-    checks.fits(data.name, held, jnp.result_type(float))
+    checks.holds(data.name, held, jnp.result_type(float))
     return FiniteSum(
         model,
         inputs=arrays(data.inputs),

@@ -102,16 +102,16 @@ def from_loss(
         dense(data, "from_loss")
         inputs, targets, held_out = data.inputs, data.targets, (data.test_inputs, data.test_targets)
     else:
-        checks.fits("data", data, jnp.result_type(float))
+        checks.holds("data", data, jnp.result_type(float))
         inputs, targets, held_out = jax.tree.map(jnp.asarray, data), None, (test, None)
         inputs, partition = _split(inputs, partition)
-    checks.fits("data", (inputs, targets, held_out), jnp.result_type(float))
+    checks.holds("data", (inputs, targets, held_out), jnp.result_type(float))
     sample = _one((inputs, targets), "data")
     if jax.tree.leaves(held_out) and _one(held_out, "test") != sample:
         raise ValueError(
             f"samples of the test are {_one(held_out, 'test')}, and those of the data {sample}; expected equal shapes"
         )
-    checks.fits("init", None if callable(init) else init, jnp.result_type(float))
+    checks.holds("init", None if callable(init) else init, jnp.result_type(float))
     draw = init if callable(init) else None
     start = jax.eval_shape(draw, jax.random.key(0)) if draw else jax.tree.map(jnp.asarray, init)
     leaves, tree = jax.tree.flatten(start)

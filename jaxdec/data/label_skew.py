@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jaxdec import checks
 from jaxdec.data.partitions import Partition, class_labels, concentration, from_lists, node_count
 from jaxdec.data.sources import Dataset, whole
 
@@ -53,7 +54,7 @@ def dirichlet(data: Dataset | ArrayLike, n: int, alpha: float, seed: int = 0, mi
             "lower n or min_samples"
         )
     concentration(alpha, n)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(checks.seed("seed", seed))
     members = [np.flatnonzero(labels == k) for k in np.unique(labels)]
     sizes = np.array([[len(of_class)] for of_class in members])
     reached = 0
@@ -112,7 +113,7 @@ def classes_per_node(
     """
     labels = class_labels(data)
     n, k = node_count(n, len(labels)), whole("k", k, least=1)
-    classes, rng = np.unique(labels), np.random.default_rng(seed)
+    classes, rng = np.unique(labels), np.random.default_rng(checks.seed("seed", seed))
     owns = _drawn(classes, n, k, rng) if owned is None else _given(owned, classes, n, k)
     lists: list[list[np.ndarray]] = [[] for _ in range(n)]
     for c in classes:
@@ -188,7 +189,7 @@ def shards(data: Dataset | ArrayLike, n: int, per_node: int = 2, seed: int = 0) 
     if n * per_node > len(labels):
         raise ValueError(f"{n} nodes of {per_node} shards need {n * per_node} samples, but there are {len(labels)}")
     pieces = np.array_split(np.argsort(labels, kind="stable"), n * per_node)
-    dealt = np.random.default_rng(seed).permutation(n * per_node).reshape(n, per_node)
+    dealt = np.random.default_rng(checks.seed("seed", seed)).permutation(n * per_node).reshape(n, per_node)
     return from_lists([np.concatenate([pieces[j] for j in row]) for row in dealt], len(labels))
 
 
@@ -228,7 +229,7 @@ def main_class(data: Dataset | ArrayLike, n: int, share: float, seed: int = 0) -
         size -= 1
     if size == 0:
         raise ValueError(f"the smallest class has {sizes.min()} samples, too few for n={n} nodes; lower n")
-    table, rng = _table(size, n, len(classes), share), np.random.default_rng(seed)
+    table, rng = _table(size, n, len(classes), share), np.random.default_rng(checks.seed("seed", seed))
     parts = []
     for c, column in zip(classes, table.T, strict=True):
         parts.append(np.split(rng.permutation(np.flatnonzero(labels == c)), np.cumsum(column))[:n])

@@ -185,7 +185,7 @@ def iid(data: Dataset | ArrayLike, n: int, seed: int = 0) -> Partition:
     """
     total = _length(data)
     n = node_count(n, total)
-    return from_lists(np.array_split(np.random.default_rng(seed).permutation(total), n), total)
+    return from_lists(np.array_split(np.random.default_rng(checks.seed("seed", seed)).permutation(total), n), total)
 
 
 def quantity(data: Dataset | ArrayLike, n: int, alpha: float, seed: int = 0, min_samples: int = 1) -> Partition:
@@ -217,7 +217,7 @@ def quantity(data: Dataset | ArrayLike, n: int, alpha: float, seed: int = 0, min
     if n * min_samples > total:
         raise ValueError(f"{n} nodes of at least {min_samples} samples need {n * min_samples}, but there are {total}")
     concentration(alpha, n)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(checks.seed("seed", seed))
     shares = np.cumsum(rng.dirichlet(np.full(n, alpha)))[:-1]
     cuts = np.rint(shares * (total - n * min_samples)).astype(np.int64) + min_samples * np.arange(1, n)
     return from_lists(np.split(rng.permutation(total), cuts), total, allow_empty=min_samples == 0)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jaxdec import checks
 from jaxdec.data.sources import Dataset, whole
 
 __all__ = ["subset", "take"]
@@ -60,7 +61,7 @@ def take(data: Dataset, count: int, seed: int = 0) -> Dataset:
     >>> np.bincount(take(digits(), 100).targets).tolist()
     [10, 10, 10, 10, 10, 10, 10, 10, 10, 10]
     """
-    total, rng = len(data.targets), np.random.default_rng(seed)
+    total, rng = len(data.targets), np.random.default_rng(checks.seed("seed", seed))
     if (count := whole("count", count, least=1)) > total:
         raise ValueError(f"count is {count}, but {data.name} has {total} training samples")
     labels = data.targets if data.classes is not None and data.targets.ndim == 1 else np.zeros(total, int)

@@ -41,7 +41,7 @@ def synthetic_classification(
     features = whole("features", features, least=classes - 1)
     separation = _nonnegative("separation", separation)
     _fits(samples, features)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(checks.seed("seed", seed))
 
     # Rows of an orthonormal basis of the complement of (1, ..., 1) are sqrt(2) apart and sum to zero.
     corners = np.linalg.qr(np.column_stack([np.ones(classes), np.eye(classes)[:, 1:]]))[0][:, 1:]
@@ -78,7 +78,7 @@ def synthetic_regression(samples: int, features: int, noise: float = 0.1, seed: 
     features = whole("features", features, least=1)
     noise = _nonnegative("noise", noise)
     _fits(samples, features)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(checks.seed("seed", seed))
     weights = rng.normal(size=features)
     weights /= np.linalg.norm(weights)
     inputs = rng.normal(size=(samples, features))

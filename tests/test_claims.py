@@ -65,6 +65,14 @@ def test_a_claim_of_a_dead_process_is_taken_over_at_once_by_one_alone(tmp_path):
     assert ended(f"{this().rpartition('-')[0]}-1") != ended(this())  # one of its number that began earlier
 
 
+def test_what_the_dead_had_claimed_is_given_up_by_the_next_session_though_it_was_done(tmp_path):
+    go(tmp_path)
+    died(tmp_path / "claims")
+    kept = elsewhere(tmp_path / "claims", "0.0.0.0")
+    go(tmp_path)
+    assert list((tmp_path / "claims").iterdir()) == [kept]
+
+
 def test_a_claim_from_elsewhere_holds_while_it_is_touched_and_no_longer(tmp_path, monkeypatch):
     monkeypatch.setattr(claims, "STALE", 0.2)
     file, ours = elsewhere(tmp_path), Claims(tmp_path)

@@ -85,6 +85,13 @@ class Claims:
         for name in list(self.held):
             self.free(name)
 
+    def clean(self) -> None:
+        """Remove the claims of processes that ended when what they claimed was done."""
+        with suppress(OSError):  # there are none, or the directory is not to be written
+            for name in {file.name.rpartition(".")[0] for file in self.path.iterdir()} - self.held.keys():
+                if self.take(name):
+                    self.free(name)
+
     @contextmanager
     def alone(self, name: str) -> Iterator[None]:
         """Wait for a claim, which others have for moments alone, and hold it for a while."""

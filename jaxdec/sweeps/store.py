@@ -229,8 +229,9 @@ class Store:
         self.claims.free(_name(unit))
 
     def close(self) -> None:
-        """Give up all claims."""
+        """Give up all claims, and remove those of the dead."""
         self.claims.free_all()
+        self.claims.clean()
 
     def mine(self, unit: Unit) -> bool:
         """Whether a unit is still claimed by this process: one that slept for long has lost it."""

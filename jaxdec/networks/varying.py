@@ -171,9 +171,8 @@ def random_erdos_renyi(n: int, probability: float, *, pool: int = POOL, seed: in
 
 
 def _nodes(n: int) -> int:
-    n = checks.integer("n", n)
-    checks.affordable(f"a network of {n} nodes", 200 * n, "take fewer nodes")
-    return n
+    checks.affordable(f"a network of {n} nodes", 200 * checks.integer("n", n, most=10**18), "take fewer nodes")
+    return checks.integer("n", n)
 
 
 def _members(pool: int) -> int:

@@ -148,8 +148,9 @@ def quadratic(
     >>> problem.n, problem.d
     (8, 5)
     """
+    size = 40 * checks.integer("n", n, most=10**18) * checks.integer("d", d, most=10**18)
+    checks.affordable(f"a quadratic of {n} nodes and {d} parameters", size, "take fewer nodes or parameters")
     n, d = checks.integer("n", n), checks.integer("d", d)
-    checks.affordable(f"a quadratic of {n} nodes and {d} parameters", 40 * n * d, "take fewer nodes or parameters")
     for name, value in (("mu", mu), ("L", L)):
         checks.finite(name, value)
     checks.weight("zeta", zeta, "a distance")

@@ -34,7 +34,7 @@ from jaxdec.results.summary import known, primary
 from jaxdec.results.terminal import say
 from jaxdec.results.texts import verbatim
 from jaxdec.results.time import Link, add_time
-from jaxdec.storage.places import place, writable
+from jaxdec.storage.places import located, writable
 from jaxdec.sweeps import repair as repair_store
 from jaxdec.sweeps import sweep as run_sweep
 from jaxdec.sweeps.tuning import tune
@@ -98,7 +98,7 @@ class Band(StrEnum):
 def _path(given: str | Path) -> Path:
     """A path on the command line, whose error is of its option."""
     try:
-        return place(given)
+        return located(given)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
 
@@ -159,7 +159,7 @@ def sweep(
     default = {"nodes": nodes, "alpha": alpha, "batch_size": batch_size}
     with _clear_errors(spec):
         experiment = described(spec, default, {"rounds": rounds, "every": every, "seeds": seeds, "store": store})
-        store = place(experiment["store"]) if experiment.get("store") else None
+        store = located(experiment["store"]) if experiment.get("store") else None
         out = out or store or Path()
         if out != store:
             writable(out, folder=True)

@@ -19,7 +19,7 @@ from jaxdec._module import Constant, at_round, cast, seed_key
 from jaxdec.describe import describe, source
 from jaxdec.metrics import DEFAULT, Measures, measure, named
 from jaxdec.results.result import Asked, Result
-from jaxdec.storage.files import located
+from jaxdec.storage.places import located
 from jaxdec.storage.segments import Segments, SoFar, advance
 from jaxdec.storage.segments import length as segment_length
 from jaxdec.types import Cost, Metric, Round, Tally, World, frozen

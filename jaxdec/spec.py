@@ -56,7 +56,7 @@ from jaxdec import algorithms, checks, compressors, data, graphs, networks, prob
 from jaxdec._module import step_sizes
 from jaxdec.catalogue import MODULES, measures, nearest, public
 from jaxdec.networks import outages
-from jaxdec.storage.places import place
+from jaxdec.storage.places import located
 from jaxdec.sweeps.axes import counted, log_uniform, uniform
 from jaxdec.sweeps.engine import sweep
 
@@ -116,7 +116,7 @@ def from_toml(path: str | PathLike[str], **changes: Any) -> dict[str, Any]:
     >>> arguments["algorithms"], arguments["over"]
     ({'DSGD': DSGD(lr=0.1)}, {'lr': [0.01, 0.1, 1.0]})
     """
-    return _Reader(place(path)).arguments(changes)
+    return _Reader(located(path)).arguments(changes)
 
 
 class _Reader:
@@ -161,7 +161,7 @@ class _Reader:
         if not isinstance(value, str) or not re.search(r"\$|^~", value):
             return value
         try:
-            return str(place(value))
+            return str(located(value))
         except ValueError as error:
             raise self.error(key, str(error)) from error
 

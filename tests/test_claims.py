@@ -17,7 +17,7 @@ __all__ = ["one_seed_in_a_unit"]  # a fixture of all tests here
 
 from jaxdec.storage import claims, entries
 from jaxdec.storage.claims import Claims
-from jaxdec.storage.files import located
+from jaxdec.storage.places import located
 from jaxdec.storage.processes import ended, this
 from jaxdec.sweeps import load
 from jaxdec.sweeps.store import Store
@@ -156,7 +156,7 @@ def test_paths_of_stores_may_name_the_home_and_variables(tmp_path, monkeypatch):
     assert go("$SCRATCH/store").equals(load("~/store"))
     assert (tmp_path / "scratch/store/manifest.json").exists()
     assert load("${SCRATCH}/store").equals(numbers)
-    with pytest.raises(ValueError, match=r"\$SCRATHC/store names \$SCRATHC, which the environment does not have"):
+    with pytest.raises(ValueError, match=r"\$SCRATHC/store: there is no \$SCRATHC in the environment"):
         go("$SCRATHC/store")
     (tmp_path / "a$b").mkdir()
     assert located(tmp_path / "a$b") == tmp_path / "a$b"

@@ -20,7 +20,7 @@ from jaxdec.results import plotting
 from jaxdec.results.export import table, to_csv, to_latex
 from jaxdec.results.terminal import Column, Grid, say
 from jaxdec.results.texts import latex, markdown, plain, verbatim
-from jaxdec.storage.places import as_file, from_file, place, writable
+from jaxdec.storage.places import as_file, from_file, located, writable
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -202,12 +202,12 @@ def test_a_label_with_control_characters_is_refused():
 def test_variables_and_the_home_are_filled_in_and_all_else_is_as_it_is(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("JAXDEC_TEST", "runs")
-    assert place("~/a") == tmp_path / "a"
-    assert place("$JAXDEC_TEST/${JAXDEC_TEST}.zarr") == Path("runs/runs.zarr")
-    assert place("a [/b]/$x$ ~") == Path("a [/b]/$x$ ~")
+    assert located("~/a") == tmp_path / "a"
+    assert located("$JAXDEC_TEST/${JAXDEC_TEST}.zarr") == Path("runs/runs.zarr")
+    assert located("a [/b]/$x$ ~") == Path("a [/b]/$x$ ~")
     for unset in ("$JAXDEC_NOWHERE/a", "a/${JAXDEC_NOWHERE}", "~jaxdec-nobody/a"):
         with pytest.raises(ValueError, match="in the environment; set it"):
-            place(unset)
+            located(unset)
 
 
 def test_what_cannot_be_written_is_known_before(tmp_path):

@@ -22,7 +22,6 @@ __all__ = [
     "Damaged",
     "OtherFormat",
     "copy_of",
-    "located",
     "pack",
     "read_format",
     "read_json",
@@ -52,18 +51,6 @@ class Damaged(ValueError):
 
 class OtherFormat(ValueError):
     """A directory that another version wrote."""
-
-
-def located(path: str | os.PathLike[str]) -> Path:
-    """A path, with ~ and the variables of the environment put in.
-
-    Raises:
-        ValueError: if it names a variable that is not set.
-    """
-    text = os.path.expandvars(os.path.expanduser(os.fspath(path)))
-    if (left := re.search(r"\$\{?\w+\}?", text)) and not os.path.lexists(text):
-        raise ValueError(f"{os.fspath(path)} names {left[0]}, which the environment does not have; set it")
-    return Path(text)
 
 
 def write(path: Path, data: bytes) -> None:

@@ -6,17 +6,17 @@ import tempfile
 from pathlib import Path
 from urllib.parse import unquote
 
-__all__ = ["as_file", "from_file", "place", "writable"]
+__all__ = ["as_file", "from_file", "located", "writable"]
 
 
-def place(path: str | os.PathLike[str]) -> Path:
+def located(path: str | os.PathLike[str]) -> Path:
     """The path with `~` and variables of the environment filled in.
 
     Raises:
         ValueError: if a part of it is a variable that is not set, or the home of nobody, and no file or folder either.
 
     >>> os.environ["JAXDEC_EXAMPLE"] = "runs"
-    >>> place("$JAXDEC_EXAMPLE/a [draft]").parts
+    >>> located("$JAXDEC_EXAMPLE/a [draft]").parts
     ('runs', 'a [draft]')
     """
     found = Path(os.path.expanduser(os.path.expandvars(path)))

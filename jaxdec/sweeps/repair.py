@@ -9,7 +9,8 @@ from typing import Any
 
 from jaxdec.storage import segments
 from jaxdec.storage.entries import Entries
-from jaxdec.storage.files import Damaged, copy_of, located, read_format, write
+from jaxdec.storage.files import Damaged, copy_of, read_format, write
+from jaxdec.storage.places import located
 from jaxdec.sweeps.layout import Unit
 from jaxdec.sweeps.manifest import read_manifest
 from jaxdec.sweeps.store import Store

@@ -13,7 +13,8 @@ import xarray as xr
 from rich.console import Console
 
 from jaxdec.loop import Carry, joined, total_cost
-from jaxdec.storage.files import Arrays, located, pack, unpack
+from jaxdec.storage.files import Arrays, pack, unpack
+from jaxdec.storage.places import located
 from jaxdec.storage.segments import SoFar, advance
 from jaxdec.storage.segments import length as segment_length
 from jaxdec.sweeps import devices

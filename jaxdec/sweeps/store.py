@@ -46,7 +46,8 @@ from jaxdec.describe import differences
 from jaxdec.storage.claims import Claims
 from jaxdec.storage.entries import Entries
 from jaxdec.storage.files import Arrays as Numbers
-from jaxdec.storage.files import Damaged, copy_of, located, pack, read_json, unpack, write, write_twice
+from jaxdec.storage.files import Damaged, copy_of, pack, read_json, unpack, write, write_twice
+from jaxdec.storage.places import located
 from jaxdec.sweeps.arrays import Arrays, Chunk, file_of, values_of
 from jaxdec.sweeps.layout import Layout, Shape, Unit
 from jaxdec.sweeps.manifest import Manifest, assemble, attributes, read_manifest

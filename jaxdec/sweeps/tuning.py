@@ -19,7 +19,7 @@ from jaxdec.results.summary import SPENT
 from jaxdec.results.terminal import Column, Grid
 from jaxdec.results.texts import markdown
 from jaxdec.results.time import Link
-from jaxdec.storage.files import located
+from jaxdec.storage.places import located
 from jaxdec.sweeps.axes import axes, objects
 from jaxdec.sweeps.search import Goal, Moves, Run, Search
 

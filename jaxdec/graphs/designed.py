@@ -42,7 +42,7 @@ def hyper_hypercube(n: int, k: int = 1) -> tuple[sp.csr_array, ...]:
             f"a hyper-hypercube of {n} nodes needs k + 1 at least {_largest_prime(n)}, its largest prime factor; got "
             f"k={k}: take base_graph({n}, k={k}), which is of any number of nodes"
         )
-    return tuple(_matrix(n, [edges]) for edges in _cube(np.arange(n), k))
+    return _matrices(n, [[edges] for edges in _cube(np.arange(n), k)])
 
 
 def simple_base_graph(n: int, k: int = 1) -> tuple[sp.csr_array, ...]:
@@ -60,7 +60,7 @@ def simple_base_graph(n: int, k: int = 1) -> tuple[sp.csr_array, ...]:
         Symmetric, doubly stochastic W of at most 2 log_{k+1}(n) + 2 rounds, whose product is 11'/n.
     """
     n, k = _sizes(n, k)
-    return tuple(_matrix(n, edges) for edges in _simple(np.arange(n), k))
+    return _matrices(n, _simple(np.arange(n), k))
 
 
 def base_graph(n: int, k: int = 1) -> tuple[sp.csr_array, ...]:
@@ -78,14 +78,14 @@ def base_graph(n: int, k: int = 1) -> tuple[sp.csr_array, ...]:
         Symmetric, doubly stochastic W of at most 2 log_{k+1}(n) + 2 rounds, whose product is 11'/n.
 
     >>> [len(base_graph(n, k=1)) for n in (5, 6, 8, 25)], len(base_graph(25, k=4))
-    ([5, 4, 3, 8], 2)
+    ([5, 4, 3, 9], 2)
     """
     n, k = _sizes(n, k)
     p = _smooth_part(n, k + 1)
     simple, nodes = _simple(np.arange(n), k), np.arange(n).reshape(p, n // p)
     side_by_side = [[_over(nodes, e) for e in edges] for edges in _simple(np.arange(n // p), k)]
     both = side_by_side + [[_over(nodes.T, edges)] for edges in _cube(np.arange(p), k)]
-    return tuple(_matrix(n, edges) for edges in (simple if len(simple) < len(both) else both))
+    return _matrices(n, simple if len(simple) < len(both) else both)
 
 
 def _cube(nodes: np.ndarray, k: int) -> list[Edges]:
@@ -164,6 +164,11 @@ def _chunks(nodes: np.ndarray, size: int) -> list[Edges]:
     """Averages among as many as may hear each other; those who are left average among themselves."""
     full, rest = np.split(nodes, [len(nodes) - len(nodes) % size])
     return [_averaging(full.reshape(-1, size)), *([_averaging(rest[None])] if len(rest) else [])]
+
+
+def _matrices(n: int, rounds: list[list[Edges]]) -> tuple[sp.csr_array, ...]:
+    """One for each round; a single node, which takes none, has one nevertheless."""
+    return tuple(_matrix(n, edges) for edges in rounds or [[]])
 
 
 def _matrix(n: int, edges: list[Edges]) -> sp.csr_array:

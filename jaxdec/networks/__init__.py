@@ -12,6 +12,7 @@ from jaxdec.networks.designed import (
     simple_base_graph,
     u_equistatic,
 )
+from jaxdec.networks.drawing import draw
 from jaxdec.networks.failing import lossy, sleeping
 from jaxdec.networks.families import (
     complete,
@@ -48,6 +49,7 @@ __all__ = [
     "d_equistatic",
     "directed_exponential",
     "directed_ring",
+    "draw",
     "erdos_renyi",
     "exponential",
     "grid",

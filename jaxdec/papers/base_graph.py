@@ -75,7 +75,12 @@ def figure(dataset: xr.Dataset) -> Figure:
                 shown = np.maximum(curve.values, LEAST)
                 last = 1 + int(np.argmax(np.append(shown, LEAST) <= LEAST))
                 colour = plotting.COLOURS[k % len(plotting.COLOURS)]
-                style = {"color": colour, "marker": plotting.MARKERS[k % len(plotting.MARKERS)], "markevery": 2}
+                style: dict[str, Any] = {
+                    "color": colour,
+                    "marker": plotting.MARKERS[k % len(plotting.MARKERS)],
+                    "markevery": 2,
+                }
+                style["linewidth"] = 3 - 0.25 * k  # those that are hidden show on both sides
                 line = "-" if k < len(plotting.COLOURS) else "--"
                 ax.semilogy(curve["round"].values[:last], shown[:last], line, label=name, **style)
             ax.set(title=f"n = {n}", xlabel=plotting.LABELS["round"])

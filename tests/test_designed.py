@@ -234,6 +234,11 @@ def test_matchings_are_a_colouring_of_the_edges_in_one_colour_more_than_the_degr
     assert sorted(map(tuple, everything.tolist())) == list(zip(senders.tolist(), receivers.tolist(), strict=True))
 
 
+def test_class_one_graphs_take_as_many_matchings_as_their_degree():
+    for graph in (graphs.ring(16), graphs.grid(4, 4), graphs.hypercube(16), graphs.star(6)):
+        assert len(graphs.matchings(graph)) == graph.degrees.max()
+
+
 def test_matcha_on_the_whole_budget_is_the_best_constant_weight():
     for graph in (graphs.ring(9), graphs.star(6), graphs.grid(3, 4)):
         plan, W = graphs.matcha(graph, 1.0), graphs.best_constant(graph)
@@ -319,6 +324,12 @@ REFUSED = [
     ),
     (lambda: graphs.social("facebook"), "name is one of 'karate_club'"),
 ]
+
+
+def test_matcha_is_of_a_graph_and_not_of_a_network():
+    assert networks.matcha(nx.petersen_graph(), 0.5).n == 10
+    with pytest.raises(TypeError, match=r"matcha is of a graph of jaxdec\.graphs; got Static"):
+        networks.matcha(networks.ring(6), 0.5)
 
 
 @pytest.mark.parametrize(("call", "says"), REFUSED, ids=[says for _, says in REFUSED])

@@ -51,6 +51,10 @@ def matchings(graph: Graph) -> tuple[np.ndarray, ...]:
         at[u, c], at[v, c] = v, u
 
     for u, v in zip(*_edges(graph), strict=True):
+        both = (at[u] < 0) & (at[v] < 0)
+        if both.any():
+            paint(u, v, int(np.argmax(both)))
+            continue
         fan = [v]  # neighbours of u, the colour of each edge being free at the one before
         while len(more := [w for w in at[u][(at[u] >= 0) & (at[fan[-1]] < 0)] if w not in fan]):
             fan.append(more[0])

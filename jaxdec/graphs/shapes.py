@@ -67,7 +67,7 @@ def random_geometric(n: int, radius: float, seed: int = 0) -> Graph:
             (log(n) / (π n))^(1/2).
 
     >>> random_geometric(60, 0.25)
-    Graph('random_geometric(60, 0.25, seed=0)', n=60, arcs=554)
+    Graph('random_geometric(60, 0.25, seed=0)', n=60, arcs=488)
     """
     return _geometric(n, radius, seed)[0]
 

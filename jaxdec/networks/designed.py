@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import networkx as nx
 import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Array, Float, Int
@@ -277,7 +278,7 @@ def matcha(graph: Any, budget: float) -> Matchings:
     >>> round(float(jnp.mean(network.probability)), 4), "symmetric" in network.provides
     (0.5, True)
     """
-    graph = graph if isinstance(graph, graphs.Graph) else graphs.from_networkx(graph)
+    graph = graphs.from_networkx(graph) if isinstance(graph, nx.Graph) else graph
     plan = graphs.matcha(graph, budget)
     pairs = np.concatenate([np.empty((0, 2), np.int64), *plan.matchings])
     number = np.repeat(np.arange(len(plan.matchings)), [*map(len, plan.matchings)])

@@ -1,15 +1,27 @@
 """What theory says about a method before it runs: constants of problems, exact limits, rates; in float64."""
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import ArrayLike
 
 from jaxdec import checks, graphs
 from jaxdec.networks import weights as _weights
+from jaxdec.networks.averages import changes, moments, rounds
+from jaxdec.networks.varying import Varying
 from jaxdec.problems.constants import Constants, constants
 
-__all__ = ["Constants", "constants", "critical_variance", "descent_step", "mixing", "rate", "stability_limit"]
+__all__ = [
+    "Averaged",
+    "Constants",
+    "constants",
+    "critical_variance",
+    "descent_step",
+    "mixing",
+    "on_average",
+    "rate",
+    "stability_limit",
+]
 
 # Networks.
 
@@ -26,6 +38,55 @@ def mixing(network: Any) -> graphs.Spectrum:
 def _matrix(network: Any) -> Any:
     checks.single(network)
     return _weights.matrix(network)[0]
+
+
+class Averaged(NamedTuple):
+    """How fast a network mixes that changes from round to round; see `on_average`."""
+
+    union: float
+    mean: float
+    p: float
+    exact: bool
+
+
+def on_average(network: Any, *, samples: int = 2000) -> Averaged:
+    r"""The spectral gaps of the union graph and of the mean of W, and how fast a network mixes that changes.
+
+    The weights of the union of all rounds' graphs are Metropolis-Hastings, or of a directed one those of
+    `graphs.row_stochastic`. The gap of the mean is nan where neither its rows nor its columns sum to one. p is nan
+    unless W is doubly stochastic; else the largest number such that E‖W X - J X‖_F² <= (1 - p) ‖X - J X‖_F² for every
+    X, J = 11'/n: one minus the norm of E W'W - J. Of a period of T rounds it is a mean: 1 - ‖W_T ... W_1 - J‖^(2/T),
+    which is 1 where the period averages exactly.
+
+    They are those of all W of a pool or period, and by formula for `networks.matcha` and what does not change. For all
+    others, such as networks that fail, W is averaged over `samples` rounds of one seed, and `exact` is False.
+
+    Raises:
+        ValueError: if the network is no network of a graph, or has more than 2000 nodes.
+
+    >>> from jaxdec import networks
+    >>> on_average(networks.one_peer_exponential(8))
+    Averaged(union=0.5, mean=0.33, p=1.0, exact=True)
+    >>> found = on_average(networks.lossy(networks.ring(8), 0.3))
+    >>> found.exact, bool(abs(found.mean - 0.7 * mixing(networks.ring(8)).gap) < 0.01)
+    (False, True)
+    """
+    mean, square, union, exact = moments(network, samples)
+    n = len(mean)
+    graph = graphs.from_matrix(union)
+    joined = graphs.metropolis(graph) if graph.undirected else graphs.row_stochastic(graph)
+    if "doubly stochastic" not in (network.provides if changes(network) else graphs.properties(mean, atol=1e-6)):
+        p = float("nan")
+    elif isinstance(network, Varying) and network.order == "periodic":
+        product = np.eye(n)
+        for W in rounds(network, network.size):
+            product = W @ product
+        left = float(np.linalg.norm(product - 1 / n, 2)) if network.exact_after is None else 0.0
+        p = 1 - left ** (2 / network.size)
+    else:
+        p = 1 - float(np.linalg.norm(square - 1 / n, 2))
+    kept = min(np.abs(mean.sum(axis=axis) - 1).max() for axis in (0, 1)) < 1e-6
+    return Averaged(graphs.spectral_gap(joined), graphs.spectral_gap(mean) if kept else float("nan"), p, exact)
 
 
 # Step sizes.

@@ -30,7 +30,9 @@ def properties(W: Any, atol: float = 1e-8) -> frozenset[str]:
     """What holds of W, dense or sparse (n, n), up to `atol` per entry and per sum.
 
     Among "row stochastic", "column stochastic" (non-negative, sums of one), "doubly stochastic" (both) and "symmetric",
-    which is what papers on tracking assume of W: symmetric and doubly stochastic.
+    which is what papers on tracking assume of W: symmetric and doubly stochastic. Entries of a symmetric W may be
+    negative, as in weights that were optimized, if no multiplication by W takes nodes apart: no eigenvalue is outside
+    [-1, 1].
 
     >>> from jaxdec.graphs import column_stochastic, directed_ring
     >>> sorted(properties(column_stochastic(directed_ring(4))))
@@ -38,7 +40,7 @@ def properties(W: Any, atol: float = 1e-8) -> frozenset[str]:
     """
     W = as_matrix(W)
     rows, columns, symmetric = _facts(W, atol)
-    if W.min() < -atol:
+    if W.min() < -atol and not (rows and symmetric and max(map(abs, _extremes(W))) <= 1 + atol):
         return frozenset()
     holds = {
         "row stochastic": rows,

@@ -218,6 +218,17 @@ def _of_a_graph(name: str, network: Any) -> None:
             f"networks.{name} wraps a network of a graph with one W, such as networks.ring(8); this one provides "
             f"{_listed(network)}"
         )
+    if isinstance(network, Static | Varying):
+        weights = network.W.arcs.weight if isinstance(network, Static) else jax.vmap(_weights)(network.pool)
+        if jnp.min(weights, initial=0) < 0:
+            raise ValueError(
+                f"networks.{name} takes arcs out of W, and what is left of a W with negative weights may drive nodes "
+                'apart; take weights that are not negative, such as weights="fastest_mixing" or "metropolis"'
+            )
+
+
+def _weights(W: Any) -> Any:
+    return W.arcs.weight
 
 
 def _listed(network: Any) -> str:

@@ -63,7 +63,8 @@ def static(W: Any, *, weights: str = "metropolis", form: operators.Form | None =
     Args:
         W: (n, n) weights as an array, a SciPy sparse matrix or a mixing operator, W[i, j] being the weight that node i
             puts on node j's vector; or a graph, of `jaxdec.graphs` or NetworkX.
-        weights: for a graph: "metropolis", "uniform", "max_degree", "row_stochastic" or "column_stochastic"; or
+        weights: for a graph: "metropolis", "uniform", "max_degree", "row_stochastic" or "column_stochastic"; those
+            that average fastest, "best_constant", "fastest_averaging" (some may be negative) or "fastest_mixing"; or
             "given", those of the edges of a NetworkX graph, see `graphs.given`.
         form: the form of the operator, see `networks.operators.operator`; None chooses the cheapest.
 

@@ -37,6 +37,8 @@ def _tables(network: Any) -> list[NeighbourTable]:
 def _plain(network: Any, tables: list[NeighbourTable]) -> Any:
     if isinstance(network, Static | Varying):
         network = dataclasses.replace(network, provides=frozenset())
+    if isinstance(network, Varying):
+        network = dataclasses.replace(network, exact_after=None)
     if isinstance(network, Lossy | Sleeping):
         network = dataclasses.replace(network, inner=_plain(network.inner, tables))
     pad = lambda node: _padded(node, tables) if _is_table(node) else node

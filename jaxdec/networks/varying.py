@@ -1,6 +1,6 @@
 """Networks that change from round to round: a pool of W, one of which is taken in each round."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 import jax
@@ -40,6 +40,7 @@ class Varying:
     pool: Any  # one operator whose arrays have the members on their leading axis
     provides: frozenset[str] = static(repr=False)  # what holds of every member
     order: Literal["periodic", "random"] = static(default="periodic")
+    exact_after: int | None = static(default=None, repr=False)  # rounds from round 0 to the exact mean; None: no such
 
     @property
     def n(self) -> int:
@@ -99,6 +100,8 @@ def one_peer_exponential(n: int) -> Varying:
     >>> W = [network.member(t) for t in range(3)]
     >>> W[2] @ (W[1] @ (W[0] @ jnp.arange(8.0)))
     Array([3.5, 3.5, 3.5, 3.5, 3.5, 3.5, 3.5, 3.5], dtype=float...)
+    >>> network.exact_after, one_peer_exponential(6).exact_after
+    (3, None)
     """
     nodes = np.arange(_nodes(n))
     powers = 2 ** np.arange(max(1, (n - 1).bit_length()))
@@ -188,10 +191,10 @@ def _shuffled(n: int, pool: int, seed: int) -> np.ndarray:
     )
 
 
-def _one_peer(peer: np.ndarray, order: Literal["periodic", "random"]) -> Varying:
-    """Node i averages with node peer[k, i] under the k-th W, or keeps its vector where that is i itself."""
+def _one_peer(peer: np.ndarray, order: Literal["periodic", "random"], share: float = 0.5) -> Varying:
+    """Node i takes a share from node peer[k, i] under the k-th W, or keeps its vector where that is i itself."""
     nodes = np.broadcast_to(np.arange(peer.shape[1]), peer.shape)
-    own = np.where(peer == nodes, 1.0, 0.5)
+    own = np.where(peer == nodes, 1.0, 1 - share)
     union = sp.csr_array((np.ones(peer.size), (nodes.ravel(), peer.ravel())), shape=(peer.shape[1],) * 2)
     _weights.connected(union, "the union of the pool", "take a larger pool")
     indices, values = np.stack([nodes, peer], axis=-1).astype(np.int32), np.stack([own, 1 - own], axis=-1)
@@ -199,13 +202,28 @@ def _one_peer(peer: np.ndarray, order: Literal["periodic", "random"]) -> Varying
     mutual = np.array_equal(np.take_along_axis(peer, peer, axis=1), nodes)
     provides = {"doubly stochastic", "row stochastic", "column stochastic"} | ({"symmetric"} if mutual else set())
     pool = operators.NeighbourTable(*map(jnp.asarray, table), width=1)
-    return Varying(pool, frozenset(provides) | RELIABLE, order)
+    mixing = (lambda x, one=one: (1 - share) * x + share * x[one] for one in peer)
+    exact = _exact_after(peer.shape[1], mixing) if order == "periodic" else None
+    return Varying(pool, frozenset(provides) | RELIABLE, order, exact)
+
+
+def _exact_after(n: int, rounds: Iterable[Callable[[np.ndarray], np.ndarray]]) -> int | None:
+    """After how many rounds of mixing all nodes have the mean, to rounding; None if after none."""
+    x = np.random.default_rng(0).standard_normal((n, 2))
+    mean = x.mean(axis=0)
+    for t, mix in enumerate(rounds, 1):
+        x = mix(x)
+        if np.abs(x - mean).max() < 1e-13 * np.sqrt(n):
+            return t
+    return None
 
 
 def _pool(Ws: list[sp.csr_array], groups: list[Any], order, form: operators.Form | None, advice: str) -> Varying:
     _weights.connected(sum(abs(W) for W in Ws), "the union of the pool", advice)  # type: ignore[arg-type]
     provides = frozenset.intersection(*map(graphs.properties, Ws)) | RELIABLE
-    return Varying(_stack(len(Ws[0].indptr) - 1, Ws, groups, form), provides, order)
+    n = len(Ws[0].indptr) - 1
+    exact = _exact_after(n, (W.__matmul__ for W in Ws)) if order == "periodic" else None
+    return Varying(_stack(n, Ws, groups, form), provides, order, exact)
 
 
 def _stack(n: int, Ws: list[sp.csr_array], groups: list[Any], form: operators.Form | None) -> Any:

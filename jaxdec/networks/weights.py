@@ -11,7 +11,10 @@ from jaxdec.graphs._matrix import as_matrix
 
 __all__ = ["RULES", "connected", "matrix"]
 
-RULES = ("metropolis", "uniform", "max_degree", "row_stochastic", "column_stochastic")
+RULES = (
+    *("metropolis", "uniform", "max_degree", "row_stochastic", "column_stochastic"),
+    *("best_constant", "fastest_averaging", "fastest_mixing"),
+)
 
 
 def matrix(W: Any, weights: str = "metropolis") -> tuple[Any, tuple[int, ...] | None]:

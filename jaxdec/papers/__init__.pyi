@@ -1,6 +1,7 @@
-from . import kgt, mcm, mcm_mnist, momentum_tracking, momentum_tracking_mnist, quantized_push_sum, savic
+from . import base_graph, kgt, mcm, mcm_mnist, momentum_tracking, momentum_tracking_mnist, quantized_push_sum, savic
 
 __all__ = [
+    "base_graph",
     "kgt",
     "mcm",
     "mcm_mnist",

@@ -12,9 +12,10 @@ from jaxdec.checks.values import (
     integer,
     measured,
     positive,
+    speeds,
     start,
 )
-from jaxdec.checks.written import DEFAULTS, EXAMPLES, NEEDED, own, part, parts, sizes, unwrapped
+from jaxdec.checks.written import DEFAULTS, EXAMPLES, NEEDED, is_a, own, part, parts, sizes, unwrapped
 
 __all__ = [
     "DEFAULTS",
@@ -34,6 +35,7 @@ __all__ = [
     "free",
     "horizon",
     "integer",
+    "is_a",
     "laws",
     "limit",
     "measured",
@@ -43,6 +45,7 @@ __all__ = [
     "positive",
     "single",
     "sizes",
+    "speeds",
     "start",
     "unwrapped",
     "violation",

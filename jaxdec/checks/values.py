@@ -20,6 +20,7 @@ __all__ = [
     "integer",
     "measured",
     "positive",
+    "speeds",
     "start",
 ]
 
@@ -134,3 +135,15 @@ def fraction(name: str, value: Any) -> None:
     value = np.asarray(value)
     if not (np.issubdtype(value.dtype, np.number) and np.all((value >= 0) & (value < 1))):
         raise ValueError(f"{name} lies in [0, 1); got {value}")
+
+
+def speeds(name: str, value: Any, n: int, *, zero: bool = False) -> None:
+    """Refuse what is not positive and finite (or zero), of all nodes or of each of the n."""
+    found = np.asarray(value)
+    if (found.ndim > 1 and found.shape[0] != n) or (found.ndim == 1 and found.shape != (n,)):
+        raise ValueError(f"{name} is one number, or one for each of the {n} nodes; got an array of shape {found.shape}")
+    fits = np.issubdtype(found.dtype, np.number) and np.isfinite(found) & (found >= 0 if zero else found > 0)
+    if not np.all(fits):
+        least = "not negative" if zero else "positive"
+        wrong = f"; that of node {np.argwhere(~fits)[0][0]} is not" if np.ndim(fits) else ""
+        raise ValueError(f"{name} is finite and {least}; got {found}{wrong}")

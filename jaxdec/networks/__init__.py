@@ -1,5 +1,6 @@
 """Networks: who hears whom in a round, who takes part, and the mixing operator W of that round."""
 
+from jaxdec.networks.events import asynchronous
 from jaxdec.networks.failing import lossy, sleeping
 from jaxdec.networks.families import (
     complete,
@@ -31,6 +32,7 @@ from jaxdec.networks.varying import (
 )
 
 __all__ = [
+    "asynchronous",
     "complete",
     "directed_exponential",
     "directed_ring",

@@ -177,6 +177,5 @@ def _neighbours(arcs: Any) -> Neighbours:
     degree = exists.sum(axis=1)
     table = np.take_along_axis(sender, first, axis=1)[:, : max(1, degree.max(initial=0))]
     table = table if table.shape[1] else np.arange(len(table))[:, None]
-    return Neighbours(
-        *map(jnp.asarray, (table.astype(np.int32), np.maximum(1, degree).astype(np.int32))), int(degree.sum())
-    )
+    few = np.maximum(1, degree).astype(np.int32)  # who has none meets itself
+    return Neighbours(jnp.asarray(table.astype(np.int32)), jnp.asarray(few), int(degree.sum()))

@@ -1,4 +1,4 @@
-from . import kgt, mcm, mcm_mnist, momentum_tracking, momentum_tracking_mnist, quantized_push_sum, savic
+from . import kgt, mcm, mcm_mnist, momentum_tracking, momentum_tracking_mnist, quantized_push_sum, savic, stragglers
 
 __all__ = [
     "kgt",
@@ -8,4 +8,5 @@ __all__ = [
     "momentum_tracking_mnist",
     "quantized_push_sum",
     "savic",
+    "stragglers",
 ]

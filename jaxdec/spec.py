@@ -55,7 +55,7 @@ from jax.tree_util import Partial
 
 from jaxdec import algorithms, checks, compressors, data, graphs, metrics, networks, problems, scaling
 from jaxdec._module import step_sizes
-from jaxdec.networks import outages
+from jaxdec.networks import clocks, outages
 from jaxdec.sweeps.axes import log_uniform, uniform
 from jaxdec.sweeps.engine import sweep
 
@@ -63,7 +63,7 @@ __all__ = ["HOMES", "MODULES", "SINGULAR", "SPACES", "from_toml", "measures", "p
 
 MODULES = {
     module.__name__.split(".")[-1]: module
-    for module in (algorithms, problems, networks, outages, data, graphs, compressors, scaling)
+    for module in (algorithms, problems, networks, outages, clocks, data, graphs, compressors, scaling)
 }
 SINGULAR = {"algorithm": "algorithms", "problem": "problems", "network": "networks"}
 HOMES = (  # where an unqualified type of an argument is looked up, by the argument's name
@@ -74,6 +74,7 @@ HOMES = (  # where an unqualified type of an argument is looked up, by the argum
     (r"(.*_)?compressor", compressors),
     (r"scaling", scaling),
     (r"loss|activity", outages),
+    (r"speed", clocks),
     (r"W|Ws|R|C|graph", graphs),
 )
 SPACES: dict[str, Callable[..., Any]] = {

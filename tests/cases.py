@@ -193,6 +193,7 @@ OTHERS = [
 
 # Methods of events, in test_asynchronous.
 EVENTS = networks.asynchronous(networks.server(N), speed=clocks.Exponential(1.0))
+ALL = networks.asynchronous(UNDIRECTED, speed=clocks.Exponential(1.0), hears="all")
 PAIRS = networks.asynchronous(UNDIRECTED, speed=clocks.Exponential(1.0))
 OTHERS += [
     Case(A.AsynchronousSGD(lr=0.1), None, exact=False, network=EVENTS),
@@ -201,6 +202,7 @@ OTHERS += [
     Case(A.RennalaSGD(lr=0.1, batch_size=2), None, exact=False, network=EVENTS),
     Case(A.RingmasterASGD(lr=0.1, threshold=4), None, exact=False, network=EVENTS),
     Case(A.ADPSGD(lr=0.1), None, exact=False, network=PAIRS),
+    Case(A.SWIFT(lr=0.1), None, exact=False, network=ALL),
 ]
 
 # Methods with a server, in test_compressed, test_mcm and test_local_server; those who may be absent are, in cohorts.

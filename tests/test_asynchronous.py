@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import networkx as nx
 import numpy as np
 import pytest
-from cases import X0, D, N, gradients, quadratic
+from cases import UNDIRECTED, X0, D, N, gradients, quadratic
 from reference import asynchronous as reference
 
 from jaxdec import algorithms as A
@@ -100,6 +100,19 @@ def test_ad_psgd_is_a_queue_of_events():
         assert share[list(neighbours)].sum() == pytest.approx(1)
 
 
+def test_swift_is_a_queue_of_events():
+    network = networks.asynchronous(UNDIRECTED, speed=clocks.Exponential(SPEEDS), hears="all")
+    x0 = np.random.default_rng(0).standard_normal((N, D))
+    method = A.SWIFT(lr=0.1, period=2)
+    found, _, spent = testing.trajectory(method, quadratic(0.5), network, rounds=EVENTS, x0=x0, seed=SEED)
+    grad, W = gradients(quadratic(0.5), KEYS.data, EVENTS), np.asarray(UNDIRECTED.W.dense())
+    path, times = reference.swift(durations(network), W, grad, x0, EVENTS, lr=0.1, period=2)
+    np.testing.assert_allclose(found["seconds"], times, rtol=1e-13)
+    np.testing.assert_allclose(found[".x"], path, **CLOSE)
+    degree, ended = np.count_nonzero(W, axis=1) - 1, np.asarray(found[".count"][-1])
+    np.testing.assert_allclose(spent.vectors[-1] * degree.sum(), ended // 2 @ degree)
+
+
 def test_rennala_with_equal_speeds_and_a_batch_of_all_is_sgd():
     rounds, network = 40, networks.asynchronous(SERVER, speed=3.0)
     event = testing.trajectory(A.RennalaSGD(lr=0.3, batch_size=N), quadratic(0), network, rounds=rounds * N, x0=X0)
@@ -180,8 +193,10 @@ def test_what_cannot_run_asynchronously_is_told_what_does():
     server, ring = networks.asynchronous(SERVER), networks.asynchronous(networks.ring(N))
     with pytest.raises(ValueError, match=r"SGD cannot run asynchronously.*for AsynchronousSGD, FedAsync, .*Ringmaster"):
         run(A.SGD(lr=0.1), quadratic(0), server, rounds=1)
-    with pytest.raises(ValueError, match=r"DSGD cannot run asynchronously.*This network is for ADPSGD"):
+    with pytest.raises(ValueError, match=r"DSGD cannot run asynchronously.*This network is for ADPSGD, SWIFT"):
         run(A.DSGD(lr=0.1), quadratic(0), ring, rounds=1, strict=False)
+    with pytest.raises(ValueError, match=r"ADPSGD needs a doubly stochastic W .*This network is for SWIFT"):
+        run(A.ADPSGD(lr=0.1), quadratic(0), networks.asynchronous(networks.ring(N), hears="all"), rounds=1)
     with pytest.raises(ValueError, match=r"FedBuff needs a server .*ADPSGD"):
         run(A.FedBuff(lr=0.1, local_steps=1), quadratic(0), ring, rounds=1)
     with pytest.raises(ValueError, match=r"ADPSGD needs an asynchronous network .*networks.asynchronous\("):
@@ -210,6 +225,7 @@ def asynchronous(what=SERVER, **how):
         (asynchronous(SERVER, speed=clocks.Trace(np.zeros((6, 2)))), ValueError, "positive"),
         (asynchronous(SERVER, speed=clocks.LogNormal(1.0, spread=-1.0)), ValueError, "spread"),
         (asynchronous(SERVER, latency=-1.0), ValueError, "latency.*not negative"),
+        (asynchronous(networks.ring(N), hears="some"), ValueError, "hears is one of 'one', 'all'"),
         (asynchronous(SERVER, latency=[1.0]), ValueError, "latency"),
         (asynchronous(networks.server(N, cohort=2)), ValueError, "without participation and cohort"),
         (asynchronous(networks.directed_ring(N)), ValueError, "undirected"),
@@ -220,6 +236,7 @@ def asynchronous(what=SERVER, **how):
             ValueError,
             "wraps a network of a graph",
         ),
+        (lambda: A.SWIFT(lr=0.1, period=0).check(), ValueError, "period"),
         (lambda: A.RennalaSGD(lr=0.1, batch_size=0).check(), ValueError, "batch_size"),
         (lambda: A.RingmasterASGD(lr=0.1, threshold=1.5).check(), ValueError, "threshold"),
         (lambda: A.FedAsync(lr=0.1, local_steps=1, mixing=0.0).check(), ValueError, "mixing"),

@@ -32,6 +32,7 @@ from .rennala_sgd import RennalaSGD
 from .ringmaster_asgd import RingmasterASGD
 from .savic import SAVIC, HeavyBall, LocalSAVIC
 from .scaffold import SCAFFOLD
+from .swift import SWIFT
 
 __all__ = [
     "AB",
@@ -49,6 +50,7 @@ __all__ = [
     "SAVIC",
     "SCAFFOLD",
     "SGD",
+    "SWIFT",
     "Artemis",
     "ArtemisND",
     "AsynchronousSGD",

@@ -1,11 +1,11 @@
 """Asynchronous networks: a round is one event, at which one node ends its computation and goes on with the next.
 
-At a server the node sends what it has computed and is sent the model; on a graph it meets one of its neighbours. The
-network remembers when each node's computation ends, so that the next event is the least of n numbers, and the whole run
-is one scan. A node that ends at the same time as another and has the lower number comes first.
+At a server the node sends what it has computed and is sent the model; on a graph it meets a neighbour, or hears all of
+them. The network remembers when each node's computation ends, so that the next event is the least of n numbers,
+and the whole run is one scan. A node that ends at the same time as another and has the lower number comes first.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ from jaxdec.networks.clocks import Clocks, clocks
 from jaxdec.networks.servers import Mean, Server
 from jaxdec.types import PRNGKey, ScalarLike, World
 
-__all__ = ["Asynchronous", "Clock", "Neighbours", "Pair", "asynchronous"]
+__all__ = ["Asynchronous", "Clock", "Hearer", "Neighbours", "Pair", "asynchronous"]
 
 
 class Clock(NamedTuple):
@@ -47,12 +47,34 @@ class Pair:
 
 
 @module
+class Hearer:
+    """One row averages with what it hears; the others stay. It reads as many rows as it has arcs, and writes one."""
+
+    i: Int[Array, ""]
+    sender: Int[Array, " k"]
+    own: Float[Array, ""]
+    weight: Float[Array, " k"]
+    n: int = static()
+
+    def __matmul__(self, x):
+        heard = jnp.tensordot(self.weight, x[self.sender], axes=1, precision=jax.lax.Precision.HIGHEST)
+        return x.at[self.i].set(self.own * x[self.i] + heard)
+
+    def dense(self) -> Float[Array, "n n"]:
+        """The matrix itself, (n, n)."""
+        return self @ jnp.eye(self.n)
+
+
+@module
 class Neighbours:
     """Whom a node may meet: the first `degree`[i] entries of row i, or itself where there is nobody."""
 
     table: Int[Array, "n k"]
     degree: Int[Array, " n"]
+    own: Float[Array, " n"]  # the weights of the graph's W, which are for those that hear all
+    weight: Float[Array, "n k"]
     arcs: int = static()  # how many there are, each way
+    hears: Literal["one", "all"] = static(default="one")
 
     def meet(self, key: PRNGKey, i: Int[Array, ""]) -> Int[Array, ""]:
         """One of the neighbours of i, uniformly: to within degree / 2^32."""
@@ -73,6 +95,8 @@ class Asynchronous:
     def provides(self) -> frozenset[str]:
         if self.graph is None:
             return frozenset({"asynchronous", "server"})
+        if self.graph.hears == "all":
+            return frozenset({"asynchronous", "row stochastic"})
         return frozenset({"asynchronous", "symmetric", "doubly stochastic", "row stochastic", "column stochastic"})
 
     def init(self, key: PRNGKey) -> Clock:
@@ -94,8 +118,11 @@ class Asynchronous:
         event = {"clients": i[None], "p": rate / jnp.sum(rate), "seconds": now}
         if self.graph is None:
             return clock, World(Mean(1), **event)
-        pair = Pair(i, self.met(seed, i, c), self.n)
-        return clock, World(pair, sent=2 / self.graph.arcs if self.graph.arcs else 0, **event)
+        graph, arcs = self.graph, max(1, self.graph.arcs)
+        if graph.hears == "all":
+            W = Hearer(i, graph.table[i], graph.own[i], graph.weight[i], self.n)
+            return clock, World(W, sent=jnp.sum(graph.weight[i] != 0, dtype=now.dtype) / arcs, **event)
+        return clock, World(Pair(i, self.met(seed, i, c), self.n), sent=2 / arcs if graph.arcs else 0, **event)
 
     def met(self, key: PRNGKey, i: Int[Array, ""], c: Int[Array, ""]) -> Int[Array, ""]:
         """Whom node i of a graph meets when it has ended c computations; `key` is of the seed."""
@@ -112,7 +139,9 @@ class Asynchronous:
         checks.speeds("latency, in seconds,", self.latency, self.n, zero=True)
 
 
-def asynchronous(network: Any, *, speed: Any = 1.0, latency: Any = 0.0) -> Asynchronous:
+def asynchronous(
+    network: Any, *, speed: Any = 1.0, latency: Any = 0.0, hears: Literal["one", "all"] = "one"
+) -> Asynchronous:
     """A server with clients, or a graph, whose nodes do not wait for each other: a round is one event.
 
     Every event has a time, which is recorded as `seconds`. A node computes for as long as `speed` says and begins again
@@ -121,11 +150,15 @@ def asynchronous(network: Any, *, speed: Any = 1.0, latency: Any = 0.0) -> Async
 
     Args:
         network: `networks.server(n)`, or a network of an undirected graph that does not change, such as
-            `networks.ring(n)`, whose weights do not matter. Or a graph itself.
+            `networks.ring(n)`. Or a graph itself.
         speed: how many computations a node ends in a second, a number or (n,); or a model of `networks.clocks`:
             `Exponential`, `LogNormal`, or a `Trace` of what was measured.
         latency: how many seconds a message takes, for all nodes or for each, (n,). At a server a node pays it on the
-            way up and on the way down; on a graph once, when two nodes exchange their vectors.
+            way up and on the way down; on a graph once.
+        hears: on a graph, whom a node hears in its event: "one", a neighbour with whom it averages, both ways and
+            whatever the weights; or "all", of whose vectors it has the last, with the weights of W, and tells nothing.
+
+    In float32 a time has 24 bits: when nodes have ended 1e5 computations each, it is known to a hundredth of one.
 
     Raises:
         TypeError: if the network is neither, or the speed is no model.
@@ -140,12 +173,15 @@ def asynchronous(network: Any, *, speed: Any = 1.0, latency: Any = 0.0) -> Async
     >>> result.to_xarray().seconds.values.tolist()  # the slow one ends its first when the others end their second
     [0.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0]
     """
+    checks.choice("hears", hears, ("one", "all"))
     if isinstance(network, Server):
         if "reliable" not in network.provides:
             raise ValueError(
                 "who takes part in an event is who ends a computation: wrap networks.server(n) without participation "
                 "and cohort"
             )
+        if hears == "all":
+            raise ValueError('hears="all" is of graphs: the clients of a server hear the server')
         graph = None
     else:
         network = network if isinstance(network, families.Static) else _of_a_graph(network)
@@ -154,7 +190,7 @@ def asynchronous(network: Any, *, speed: Any = 1.0, latency: Any = 0.0) -> Async
                 "two nodes that meet average with each other: give an undirected graph that does not change, such as "
                 f"networks.ring(8); this network provides {', '.join(sorted(network.provides)) or 'nothing'}"
             )
-        graph = _neighbours(network.W.arcs)
+        graph = _neighbours(network.W, hears)
     late = np.asarray(latency, float) if isinstance(latency, list | tuple) else latency
     found = Asynchronous(network.n, clocks(speed), late, graph)
     found.check()
@@ -171,11 +207,14 @@ def _of_a_graph(graph: Any) -> Any:
     return families.static(graph)
 
 
-def _neighbours(arcs: Any) -> Neighbours:
-    sender, exists = np.asarray(arcs.sender), np.asarray(arcs.exists)
+def _neighbours(W: Any, hears: Literal["one", "all"]) -> Neighbours:
+    sender, exists, weight = (np.asarray(a) for a in (W.arcs.sender, W.arcs.exists, W.arcs.weight))
     first = np.argsort(~exists, axis=1, kind="stable")  # those that are, before the padding
     degree = exists.sum(axis=1)
-    table = np.take_along_axis(sender, first, axis=1)[:, : max(1, degree.max(initial=0))]
-    table = table if table.shape[1] else np.arange(len(table))[:, None]
+    k = max(1, degree.max(initial=0))
+    table, weight = (np.take_along_axis(a, first, axis=1)[:, :k] for a in (sender, np.where(exists, weight, 0)))
+    if not table.shape[1]:
+        table, weight = np.arange(len(table))[:, None], np.zeros((len(table), 1))
     few = np.maximum(1, degree).astype(np.int32)  # who has none meets itself
-    return Neighbours(jnp.asarray(table.astype(np.int32)), jnp.asarray(few), int(degree.sum()))
+    arrays = (jnp.asarray(a) for a in (table.astype(np.int32), few, W.own, np.asarray(weight, float)))
+    return Neighbours(*arrays, arcs=int(degree.sum()), hears=hears)

@@ -65,7 +65,9 @@ def default_network(algorithm: Any, n: int) -> Any:
     facts = checks.facts(algorithm)
     if "asynchronous" in facts.requires:
         graph = networks.server(n) if "server" in facts.requires else _irregular(n)
-        network = networks.asynchronous(graph, speed=np.random.default_rng(5).uniform(0.5, 2.0, n))
+        pairs = "server" in facts.requires or "doubly stochastic" in facts.requires
+        speed = np.random.default_rng(5).uniform(0.5, 2.0, n)
+        network = networks.asynchronous(graph, speed=speed, hears="one" if pairs else "all")
     elif "server" in facts.requires:
         # Half of the clients take part where the method says what becomes of the others.
         partial = facts.absent == "own" and n > 1
@@ -104,7 +106,10 @@ def renamed_events(network: Any, order: np.ndarray) -> tuple[Any, Any]:
 
     def made(rate: np.ndarray, met: np.ndarray) -> Asynchronous:
         ones = jnp.ones(n, int)
-        graph = None if network.graph is None else Neighbours(jnp.asarray(met)[:, None], ones, n)
+        if network.graph is None:
+            return Asynchronous(n, Fixed(rate), 0.0, None)
+        half = jnp.full((n, 1), 0.5)
+        graph = Neighbours(jnp.asarray(met)[:, None], ones, half[:, 0], half, n, network.graph.hears)
         return Asynchronous(n, Fixed(rate), 0.0, graph)
 
     return made(rate, met), made(rate[order], after[met[order]])

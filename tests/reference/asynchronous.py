@@ -115,3 +115,15 @@ def ad_psgd(durations, meets, grad, x0, events, *, lr, latency=0.0):
         path.append(x.copy())
         times.append(now)
     return np.array(path), np.array(times)
+
+
+def swift(durations, W, grad, x0, events, *, lr, period):
+    """Bornstein et al. 2022, with the weights of W; messages arrive at once. (events + 1, n, d)."""
+    x = np.array(x0)
+    path, times = [x.copy()], [0.0]
+    for t, now, i, c in queue(durations, events, server=False):
+        g = grad(i, x[i], t)
+        x[i] = (sum(W[i, j] * x[j] for j in range(len(x))) if c % period == 0 else x[i]) - lr * g
+        path.append(x.copy())
+        times.append(now)
+    return np.array(path), np.array(times)

@@ -15,6 +15,9 @@ from jaxdec import algorithms as A
 from jaxdec import networks, problems, run, sweep, testing
 from jaxdec.loop import Keys
 from jaxdec.networks import clocks
+from jaxdec.papers import stragglers
+from jaxdec.results import best
+from jaxdec.spec import from_toml
 
 CLOSE = {"rtol": 0, "atol": 1e-12}
 EVENTS, SEED = 2000, 7
@@ -224,6 +227,9 @@ def asynchronous(what=SERVER, **how):
         (asynchronous(SERVER, speed=clocks.Trace(np.ones(6))), ValueError, r"\(6, count\)"),
         (asynchronous(SERVER, speed=clocks.Trace(np.zeros((6, 2)))), ValueError, "positive"),
         (asynchronous(SERVER, speed=clocks.LogNormal(1.0, spread=-1.0)), ValueError, "spread"),
+        (asynchronous(SERVER, speed=clocks.Trace([[1.0]] * 5 + [[1.0, 2.0]])), ValueError, "rows of equally many"),
+        (asynchronous(SERVER, speed=[1.0, 2.0, "fast"]), ValueError, "speed is a list of numbers"),
+        (asynchronous(SERVER, hears="all"), ValueError, "of graphs"),
         (asynchronous(SERVER, latency=-1.0), ValueError, "latency.*not negative"),
         (asynchronous(networks.ring(N), hears="some"), ValueError, "hears is one of 'one', 'all'"),
         (asynchronous(SERVER, latency=[1.0]), ValueError, "latency"),
@@ -253,3 +259,25 @@ def test_speeds_that_were_changed_are_checked_when_they_run():
     network = dataclasses.replace(networks.asynchronous(SERVER), speed=clocks.Fixed(-1.0))
     with pytest.raises(ValueError, match="positive"):
         run(A.AsynchronousSGD(lr=0.1), problems.quadratic(N, D), network, rounds=1)
+
+
+def test_lists_are_arrays_and_a_file_may_ask_for_clocks(tmp_path):
+    file = tmp_path / "events.toml"
+    file.write_text(
+        "[algorithm]\ntype = 'AsynchronousSGD'\nlr = 0.1\n[problem]\ntype = 'quadratic'\nn = 2\nd = 3\n[network]\n"
+        "type = 'asynchronous'\nnetwork = {type = 'server', n = 2}\nspeed = {type = 'Exponential', rate = [1.0, 0.5]}"
+    )
+    network = from_toml(file)["networks"]
+    np.testing.assert_array_equal(network.speed.rate, [1.0, 0.5])
+    run(A.AsynchronousSGD(lr=0.1), problems.quadratic(2, 3), network, rounds=2, metrics=["loss"])
+
+
+@pytest.mark.slow
+def test_waiting_costs_time_and_not_waiting_a_bias():
+    final = lambda zeta: (
+        best(stragglers.experiment(zeta=zeta, seeds=4, points=9), "suboptimality").suboptimality[..., -1].median("seed")
+    )
+    alike, apart = final(0.0), final(10.0)
+    others = [name for name in stragglers.SERVER if name != "synchronous SGD"]
+    assert (5 * alike.sel(algorithm=others) < alike.sel(algorithm="synchronous SGD")).all()
+    assert (apart.sel(algorithm=others) > 2 * apart.sel(algorithm="synchronous SGD")).all()

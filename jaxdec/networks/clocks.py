@@ -4,6 +4,7 @@ How long computation c of node i takes is a function of the seed, i and c, and n
 of one node leaves what the others draw as it was, and all methods of a seed meet the same.
 """
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -15,7 +16,7 @@ from jaxdec import checks
 from jaxdec._module import module
 from jaxdec.types import PRNGKey, Scalar, ScalarLike
 
-__all__ = ["Clocks", "Exponential", "Fixed", "LogNormal", "Trace", "clocks"]
+__all__ = ["Clocks", "Exponential", "Fixed", "LogNormal", "Trace", "array", "clocks"]
 
 
 class Clocks:
@@ -105,12 +106,28 @@ def clocks(speed: Any) -> Clocks:
         TypeError: if it is neither.
     """
     if isinstance(speed, Clocks):
-        return speed
-    if isinstance(speed, int | float | np.number | np.ndarray | jax.Array | list | tuple) and not isinstance(
-        speed, bool
-    ):
-        return Fixed(np.asarray(speed, float) if isinstance(speed, list | tuple | np.number) else speed)
+        lists: Any = {
+            name: array(name, value) for name, value in vars(speed).items() if isinstance(value, list | tuple)
+        }
+        model: Any = speed
+        return dataclasses.replace(model, **lists)
+    if isinstance(speed, list | tuple | np.number):
+        return Fixed(array("speed", speed))
+    if isinstance(speed, int | float | np.ndarray | jax.Array) and not isinstance(speed, bool):
+        return Fixed(speed)
     raise TypeError(
         "speed is how many computations a node ends in a second, a number or one for each node, or a model of it, such "
         f"as clocks.Exponential(rate=1.0); got {speed!r}"
     )
+
+
+def array(name: str, numbers: Any) -> np.ndarray:
+    """Numbers that are given in a list.
+
+    Raises:
+        ValueError: if they are none, or rows of different lengths.
+    """
+    try:
+        return np.asarray(numbers, float)
+    except (ValueError, TypeError):
+        raise ValueError(f"{name} is a list of numbers, or of rows of equally many; got {numbers!r}") from None

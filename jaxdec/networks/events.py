@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int, UInt32
 from jaxdec import checks
 from jaxdec._module import module, static
 from jaxdec.networks import families
-from jaxdec.networks.clocks import Clocks, clocks
+from jaxdec.networks.clocks import Clocks, array, clocks
 from jaxdec.networks.servers import Mean, Server
 from jaxdec.types import PRNGKey, ScalarLike, World
 
@@ -191,7 +191,7 @@ def asynchronous(
                 f"networks.ring(8); this network provides {', '.join(sorted(network.provides)) or 'nothing'}"
             )
         graph = _neighbours(network.W, hears)
-    late = np.asarray(latency, float) if isinstance(latency, list | tuple) else latency
+    late = array("latency", latency) if isinstance(latency, list | tuple | np.number) else latency
     found = Asynchronous(network.n, clocks(speed), late, graph)
     found.check()
     return found

@@ -50,7 +50,7 @@ def reported_cost_is_the_counted_cost(s: Subject) -> str:
         sent = sum(len(shape) == 2 for shape in step.seen.sent)  # the mass of push-sum is a number
         share = step.r.sent if s.facts.absent == "own" else 1  # of the arcs; the loop sees to it for other methods
         expect(
-            abs(float(step.cost.vectors) - share * sent) < 1e-12,
+            abs(float(step.cost.vectors) - float(share) * sent) < 1e-12,
             f"expected a cost of {share * sent} vectors in round {t}, as were multiplied by W, "
             f"{float(step.cost.vectors):g} are reported; look at the vectors of the Cost that step returns",
         )

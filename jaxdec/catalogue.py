@@ -12,14 +12,14 @@ from jaxdec import algorithms, compressors, data, graphs, metrics, networks, pro
 from jaxdec.checks.lawful import facts
 from jaxdec.data import Dataset, Partition
 from jaxdec.graphs import Graph
-from jaxdec.networks import outages
+from jaxdec.networks import clocks, outages
 from jaxdec.nn import models
 
 __all__ = ["MODULES", "SECTIONS", "Entry", "about", "first_line", "listed", "measures", "nearest", "public"]
 
 MODULES = {
     module.__name__.split(".")[-1]: module
-    for module in (algorithms, problems, networks, outages, data, graphs, compressors, scaling)
+    for module in (algorithms, problems, networks, outages, clocks, data, graphs, compressors, scaling)
 }
 
 

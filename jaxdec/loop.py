@@ -127,7 +127,9 @@ def simulate(algorithm, problem, network, x0, key, since=None, *, rounds: int, e
     state, start = returned.outcome(now, "init", now.init(problem, x0, replace(r, key=keys.init)), problem.n)
     start = priced(start, replace(r, active=None, clients=None), scaled=False)._replace(rounds_present=0)
     state = returned.started(now, state, x0, problem.n if freezes and not r.everybody else None)
-    first = jax.tree.map(lambda a: a[None], measured(metrics, problem, state, world._replace(W=None)))
+    begun = None if world.seconds is None else jnp.zeros_like(world.seconds)  # before the first event
+    before = measured(metrics, problem, state, world._replace(W=None, seconds=begun))
+    first = jax.tree.map(lambda a: a[None], before)
     if not rounds:
         return Trace(Carry(memory, state), first, _opaque(start), None)
     carry, (later, spent) = jax.lax.scan(window, Carry(memory, state), jnp.arange(0, rounds, every))
@@ -164,8 +166,11 @@ def priced(cost: Cost, r: Round, *, scaled: bool) -> Cost:
 
 
 def measured(metrics: Measures, problem: Any, state: Any, world: World) -> dict[str, Array]:
-    """All metrics of one state, by name; a value that is no number, or two of one name, are refused."""
-    found: dict[str, Array] = {}
+    """All metrics of one state, by name, and when it was, where that has a time.
+
+    A value that is no number, or two of one name, are refused.
+    """
+    found: dict[str, Array] = {} if world.seconds is None else {"seconds": world.seconds}
     for metric in metrics:
         for name, value in measure((metric,), problem, state, world).items():
             checks.called(name)

@@ -21,6 +21,7 @@ __all__ = [
     "grad_norm_sq",
     "loss",
     "node_test",
+    "staleness",
     "suboptimality",
     "test",
 ]
@@ -60,6 +61,16 @@ def test(problem: Any, state: Any, world: World | None = None):  # noqa: PT028
 def node_test(problem: Any, state: Any, world: World | None = None):
     """The mean over nodes of each node's own metrics on held-out data, as node_test_loss and so on."""
     return {f"node_{k}": _over(v, world) for k, v in problem.over_nodes(problem.test)(state.x).items()}
+
+
+def staleness(problem: Any, state: Any, world: World | None = None):
+    """How many updates behind the models are from which the running computations began: `staleness`, their mean over
+    nodes, and `max_staleness`. Of asynchronous methods, whose states say so; others have none.
+    """
+    if not (hasattr(state, "k") and hasattr(state, "began")):
+        return None
+    behind = state.k - state.began
+    return {"staleness": jnp.mean(behind, dtype=state.x.dtype), "max_staleness": jnp.max(behind)}
 
 
 DEFAULT: tuple[Metric, ...] = (loss, suboptimality, grad_norm_sq, consensus, distance, test)

@@ -18,6 +18,7 @@ from rounds import fold
 from jaxdec import algorithms as A
 from jaxdec import compressors, graphs, networks, problems, scaling, testing
 from jaxdec.loop import Keys
+from jaxdec.networks import clocks
 from jaxdec.testing import gradients  # noqa: F401  what tests that import this file take from it
 
 N, D = 6, 3
@@ -189,6 +190,20 @@ OTHERS = [
     Case(A.DirectlyQuantizedPushSum(compressor=QUANTIZER), None, exact=False, network=PUSH),
     Case(A.QuantizedGossip(compressor=QUANTIZER), None, exact=False),
     Case(A.ChocoGossip(compressor=compressors.Scaled(QUANTIZER), consensus_lr=0.5), None, exact=False),
+]
+
+# Methods of events, in test_asynchronous.
+EVENTS = networks.asynchronous(networks.server(N), speed=clocks.Exponential(1.0))
+ALL = networks.asynchronous(UNDIRECTED, speed=clocks.Exponential(1.0), hears="all")
+PAIRS = networks.asynchronous(UNDIRECTED, speed=clocks.Exponential(1.0))
+OTHERS += [
+    Case(A.AsynchronousSGD(lr=0.1), None, exact=False, network=EVENTS),
+    Case(A.FedAsync(lr=0.1, local_steps=2), None, exact=False, network=EVENTS),
+    Case(A.FedBuff(lr=0.1, local_steps=2, buffer_size=2), None, exact=False, network=EVENTS),
+    Case(A.RennalaSGD(lr=0.1, batch_size=2), None, exact=False, network=EVENTS),
+    Case(A.RingmasterASGD(lr=0.1, threshold=4), None, exact=False, network=EVENTS),
+    Case(A.ADPSGD(lr=0.1), None, exact=False, network=PAIRS),
+    Case(A.SWIFT(lr=0.1), None, exact=False, network=ALL),
 ]
 
 # Methods with a server, in test_compressed, test_mcm and test_local_server; those who may be absent are, in cohorts.

@@ -1,5 +1,7 @@
 from .ab import AB
+from .ad_psgd import ADPSGD
 from .artemis import DORE, Artemis
+from .asynchronous_sgd import AsynchronousSGD
 from .aug_dgm import AugDGM
 from .choco import ChocoGossip, ChocoSGD, QuantizedGossip
 from .compressed_sgd import QSGD, SGD, BiQSGD
@@ -10,6 +12,8 @@ from .double_squeeze import DistEFSGD, DoubleSqueeze
 from .dsgd import DSGD, LocalDSGD
 from .dsgdm import DSGDm
 from .extra import EXTRA
+from .fedasync import FedAsync
+from .fedbuff import FedBuff
 from .fedopt import FedOpt
 from .ghost import ArtemisND, Ghost
 from .gradient_tracking import GradientTracking
@@ -24,11 +28,15 @@ from .push_diging import PushDIGing
 from .push_sum import PushSumGossip, StochasticGradientPush
 from .qg_dsgdm import QGDSGDm
 from .quantized_push_sum import DirectlyQuantizedPushSum, QuantizedPushSum, QuantizedPushSumGossip
+from .rennala_sgd import RennalaSGD
+from .ringmaster_asgd import RingmasterASGD
 from .savic import SAVIC, HeavyBall, LocalSAVIC
 from .scaffold import SCAFFOLD
+from .swift import SWIFT
 
 __all__ = [
     "AB",
+    "ADPSGD",
     "D2",
     "DIANA",
     "DORE",
@@ -42,8 +50,10 @@ __all__ = [
     "SAVIC",
     "SCAFFOLD",
     "SGD",
+    "SWIFT",
     "Artemis",
     "ArtemisND",
+    "AsynchronousSGD",
     "AugDGM",
     "BiQSGD",
     "ChocoGossip",
@@ -54,6 +64,8 @@ __all__ = [
     "DistEFSGD",
     "DoubleSqueeze",
     "ExactDiffusion",
+    "FedAsync",
+    "FedBuff",
     "FedOpt",
     "Ghost",
     "GradientTracking",
@@ -72,5 +84,7 @@ __all__ = [
     "QuantizedPushSum",
     "QuantizedPushSumGossip",
     "RandMCM",
+    "RennalaSGD",
+    "RingmasterASGD",
     "StochasticGradientPush",
 ]

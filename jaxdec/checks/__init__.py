@@ -34,8 +34,8 @@ from jaxdec.checks.numbers import (
 )
 from jaxdec.checks.optimizers import optimizer
 from jaxdec.checks.room import CELL, affordable, machine, readable
-from jaxdec.checks.values import NUMBERS, TAKEN, called, checkpoints, choice, free, measured, start, storable
-from jaxdec.checks.written import DEFAULTS, EXAMPLES, NEEDED, own, part, parts, sizes, unwrapped
+from jaxdec.checks.values import NUMBERS, TAKEN, called, checkpoints, choice, free, measured, speeds, start, storable
+from jaxdec.checks.written import DEFAULTS, EXAMPLES, NEEDED, is_a, own, part, parts, sizes, unwrapped
 
 __all__ = [
     "CELL",
@@ -65,6 +65,7 @@ __all__ = [
     "holds",
     "horizon",
     "integer",
+    "is_a",
     "kept",
     "laws",
     "limit",
@@ -82,6 +83,7 @@ __all__ = [
     "settings",
     "single",
     "sizes",
+    "speeds",
     "start",
     "storable",
     "unwrapped",

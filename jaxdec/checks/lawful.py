@@ -86,6 +86,12 @@ def algorithm(
     settings(algorithm, rounds)
     needs = facts(algorithm)
     broken = needs.requires - network.provides
+    if "asynchronous" in network.provides and "asynchronous" not in needs.requires:
+        others = fitting(network.provides, among)
+        raise ValueError(
+            f"{name} cannot run asynchronously: its rounds are of all nodes, and a round of this network is one event. "
+            + (f"This network is for {', '.join(others)}" if others else "No algorithm here is for this network")
+        )
     if broken and (strict or broken & STRUCTURAL):
         raise ValueError(_misfit(name, needs, broken, network, among))
     if broken:
@@ -103,7 +109,8 @@ def algorithm(
 
 def fitting(provides: frozenset[str], among: Iterable[type]) -> list[str]:
     """The names of those classes that need no other laws than these; a part of a method says nothing of laws."""
-    fits = lambda kind: hasattr(kind, "requires") and facts(kind).requires <= provides
+    events = provides & {"asynchronous"}  # of one node each: only methods that ask for them can be run on them
+    fits = lambda kind: hasattr(kind, "requires") and events <= facts(kind).requires <= provides
     return sorted(kind.__name__ for kind in among if fits(kind))
 
 
@@ -141,6 +148,7 @@ HINTS = {
     "row stochastic": 'Rows must sum to 1: use networks.static(graph, weights="row_stochastic")',
     "server": "Use networks.server(n)",
     "push-pull": "Use networks.push_pull(graph): it makes the pair (R, C) from any strongly connected graph",
+    "asynchronous": "Use networks.asynchronous(networks.server(n), speed=...), or of a graph such as networks.ring(n)",
     "fixed": "Use a network whose W does not change, such as networks.ring(n)",
 }
 

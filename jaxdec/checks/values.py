@@ -11,7 +11,7 @@ import numpy as np
 from jaxdec.checks.numbers import holds, integer, real
 from jaxdec.types import Cost
 
-__all__ = ["NUMBERS", "TAKEN", "called", "checkpoints", "choice", "free", "measured", "start", "storable"]
+__all__ = ["NUMBERS", "TAKEN", "called", "checkpoints", "choice", "free", "measured", "speeds", "start", "storable"]
 
 
 def checkpoints(path: Any, stretch: int | None, every: int) -> int | None:
@@ -103,3 +103,15 @@ def choice(name: str, value: Any, options: tuple[str, ...]) -> None:
     """Refuse a name that is not among the options."""
     if value not in options:
         raise ValueError(f"{name} is one of {', '.join(map(repr, options))}; got {value!r}")
+
+
+def speeds(name: str, value: Any, n: int, *, zero: bool = False) -> None:
+    """Refuse what is not positive and finite (or zero), of all nodes or of each of the n."""
+    found = np.asarray(value)
+    if (found.ndim > 1 and found.shape[0] != n) or (found.ndim == 1 and found.shape != (n,)):
+        raise ValueError(f"{name} is one number, or one for each of the {n} nodes; got an array of shape {found.shape}")
+    fits = np.issubdtype(found.dtype, np.number) and np.isfinite(found) & (found >= 0 if zero else found > 0)
+    if not np.all(fits):
+        least = "not negative" if zero else "positive"
+        wrong = f"; that of node {np.argwhere(~fits)[0][0]} is not" if np.ndim(fits) else ""
+        raise ValueError(f"{name} is finite and {least}; got {found}{wrong}")

@@ -14,7 +14,7 @@ from jaxdec.checks.lawful import facts, fields, laws
 from jaxdec.checks.values import choice
 from jaxdec.types import LAWS
 
-__all__ = ["DEFAULTS", "EXAMPLES", "NEEDED", "own", "part", "parts", "sizes", "unwrapped"]
+__all__ = ["DEFAULTS", "EXAMPLES", "NEEDED", "is_a", "own", "part", "parts", "sizes", "unwrapped"]
 
 # What a part of the contract must have, and how that is written.
 NEEDED = {
@@ -93,6 +93,11 @@ def part(kind: str, value: Any) -> None:
     if kind == "network":
         laws(f"provides of {name}", value.provides)
     sizes(kind, value)
+
+
+def is_a(kind: str, value: Any) -> bool:
+    """Whether a value looks like an "algorithm", a "problem", a "network", a "graph" or a "matrix"."""
+    return _seems(value) == kind
 
 
 def _a(kind: str) -> str:

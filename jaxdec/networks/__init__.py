@@ -13,6 +13,7 @@ from jaxdec.networks.designed import (
     u_equistatic,
 )
 from jaxdec.networks.drawing import draw
+from jaxdec.networks.events import asynchronous
 from jaxdec.networks.failing import lossy, sleeping
 from jaxdec.networks.families import (
     complete,
@@ -44,6 +45,7 @@ from jaxdec.networks.varying import (
 )
 
 __all__ = [
+    "asynchronous",
     "base_graph",
     "complete",
     "d_equistatic",

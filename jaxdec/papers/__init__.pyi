@@ -1,4 +1,14 @@
-from . import base_graph, kgt, mcm, mcm_mnist, momentum_tracking, momentum_tracking_mnist, quantized_push_sum, savic
+from . import (
+    base_graph,
+    kgt,
+    mcm,
+    mcm_mnist,
+    momentum_tracking,
+    momentum_tracking_mnist,
+    quantized_push_sum,
+    savic,
+    stragglers,
+)
 
 __all__ = [
     "base_graph",
@@ -9,4 +19,5 @@ __all__ = [
     "momentum_tracking_mnist",
     "quantized_push_sum",
     "savic",
+    "stragglers",
 ]

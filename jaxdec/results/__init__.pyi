@@ -3,12 +3,13 @@ from .labels import labelled
 from .result import Result
 from .statistics import bootstrap, mean, median, paired_differences, quantiles
 from .summary import best, diverged, summarize
-from .time import Link, add_time
+from .time import Link, add_time, at_times
 
 __all__ = [
     "Link",
     "Result",
     "add_time",
+    "at_times",
     "best",
     "bootstrap",
     "diverged",

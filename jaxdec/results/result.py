@@ -101,7 +101,8 @@ class Result:
     def _dataset(self, attrs: dict[str, Any]) -> xr.Dataset:
         variables = {name: (("round", "node")[: np.ndim(v)], np.asarray(v)) for name, v in self.metrics.items()}
         spent = {name: ("round", v) for name, v in self._spent().items()}
-        return xr.Dataset(variables, {"round": self.rounds, **spent}, attrs)
+        found = xr.Dataset(variables, {"round": self.rounds, **spent}, attrs)
+        return found.set_coords(found.data_vars.keys() & {"seconds"})  # when it was, where events have a time
 
     def _spent(self) -> dict[str, Any]:
         """What was spent; in how many rounds nodes took part only where that is not all."""
@@ -115,7 +116,7 @@ class Result:
 
         Args:
             metric: its name; None takes the loss, or else the first there is.
-            x: "round", "grads", "vectors", "bits" or "bits_down".
+            x: "round", "grads", "vectors", "bits", "bits_down"; "seconds" where events have a time.
             ax: where to draw; None makes a figure.
         """
         return curves(self, metric, x=x, ax=ax)

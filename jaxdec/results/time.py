@@ -8,7 +8,7 @@ import xarray as xr
 
 from jaxdec.results.labels import labelled
 
-__all__ = ["Link", "add_time"]
+__all__ = ["Link", "add_time", "at_times"]
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,50 @@ def add_time(results: Any, link: Link, *, degree: Any = 1, parallel: bool = Fals
         + (answers * t * link.latency + bits_down / link.bandwidth)
     )
     return results.assign_coords(seconds=seconds.transpose(*(dim for dim in results.dims if dim in seconds.dims)))
+
+
+def at_times(results: Any, seconds: Any) -> xr.Dataset:
+    """The results at given times, so that methods whose rounds take other times can be compared, and seeds be averaged.
+
+    At each time it is the last record until then, and nothing (NaN) after the last record of all.
+
+    Args:
+        results: with a coordinate `seconds`: of asynchronous networks, or of `add_time`.
+        seconds: the times, increasing.
+
+    Returns:
+        The metrics, whose `round` is now the number of the time, and the coordinate `seconds` these times.
+
+    Raises:
+        ValueError: if the results have no `seconds`.
+
+    >>> from jaxdec import algorithms, networks, problems, run
+    >>> network = networks.asynchronous(networks.server(2), speed=[1.0, 0.4])  # events at 1, 2, 2.5, 3, 4
+    >>> result = run(algorithms.AsynchronousSGD(lr=0.1), problems.quadratic(2, 3), network, rounds=5, metrics=["loss"])
+    >>> found, loss = at_times(result, [0.0, 1.9, 2.7, 9.0]), result.metrics["loss"]
+    >>> [float(value) for value in found.loss[0, :3]] == [float(loss[k]) for k in (0, 1, 3)]
+    True
+    """
+    results, times = labelled(results), np.asarray(seconds, float)
+    if "seconds" not in results.coords:
+        raise ValueError("results of asynchronous networks have seconds; results.add_time(results, link) adds them")
+    when, records = results["seconds"].reset_coords(drop=True), results.sizes["round"]
+
+    def last(values: np.ndarray, when: np.ndarray) -> np.ndarray:
+        """Of (..., records), the value at each of the times."""
+        k = np.sum(when[..., None, :] <= times[:, None], axis=-1) - 1
+        there = (k >= 0) & (times <= np.nanmax(when, axis=-1, keepdims=True))
+        return np.where(there, np.take_along_axis(values, np.clip(k, 0, records - 1), -1), np.nan)
+
+    def resampled(values: xr.DataArray) -> xr.DataArray:
+        values, ended = xr.broadcast(values.reset_coords(drop=True), when)
+        arrays = (a.transpose(..., "round") for a in (values, ended))
+        dims = [dim for dim in values.dims if dim != "round"]
+        return xr.DataArray(last(*(a.values for a in arrays)), dims=(*dims, "round"))
+
+    found = {name: resampled(values) if "round" in values.dims else values for name, values in results.items()}
+    kept = {name: c for name, c in results.coords.items() if "round" not in c.dims}
+    return xr.Dataset(found, kept | {"round": np.arange(len(times)), "seconds": ("round", times)}, results.attrs)
 
 
 def _of_those_present(spent: xr.DataArray, t: xr.DataArray, present: xr.DataArray) -> xr.DataArray:

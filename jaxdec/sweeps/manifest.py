@@ -166,7 +166,8 @@ def assemble(layout: Layout, found: Iterable[tuple[Unit, Arrays]]) -> xr.Dataset
     if not done.all() or (measured and not np.concatenate(measured, -1).any(-1).all()):  # it was run, and is NaN
         coordinates["done"] = ((*names, "seed"), done)
     dims = (*names, "seed", "round", "node")
-    return xr.Dataset({k: (dims[: v.ndim], v) for k, v in full.items()}, coordinates)
+    dataset = xr.Dataset({k: (dims[: v.ndim], v) for k, v in full.items()}, coordinates)
+    return dataset.set_coords(dataset.data_vars.keys() & {"seconds"})  # when it was, where events have a time
 
 
 def _array(values: list[Any]) -> np.ndarray:

@@ -12,6 +12,8 @@ from jaxtyping import Array, Int
 
 from jaxdec import checks, graphs, loop, networks, problems
 from jaxdec._module import module, seed_key, static
+from jaxdec.networks.clocks import Fixed
+from jaxdec.networks.events import Asynchronous, Neighbours
 from jaxdec.networks.families import PushPull
 from jaxdec.networks.operators import Dense
 from jaxdec.types import PRNGKey, World
@@ -25,6 +27,7 @@ __all__ = [
     "on",
     "quadratic",
     "quiet",
+    "renamed_events",
     "round_keys",
     "starts",
 ]
@@ -60,17 +63,19 @@ def default_network(algorithm: Any, n: int) -> Any:
         ValueError: if there is none for these laws.
     """
     facts = checks.facts(algorithm)
-    if "server" in facts.requires:
+    if "asynchronous" in facts.requires:
+        graph = networks.server(n) if "server" in facts.requires else _irregular(n)
+        pairs = "server" in facts.requires or "doubly stochastic" in facts.requires
+        speed = np.random.default_rng(5).uniform(0.5, 2.0, n)
+        network = networks.asynchronous(graph, speed=speed, hears="one" if pairs else "all")
+    elif "server" in facts.requires:
         # Half of the clients take part where the method says what becomes of the others.
         partial = facts.absent == "own" and n > 1
-        return networks.server(n, cohort=n // 2 if partial else None)
-    if "push-pull" in facts.requires:
+        network = networks.server(n, cohort=n // 2 if partial else None)
+    elif "push-pull" in facts.requires:
         network = networks.push_pull(graphs.random_digraph(n, 0.3))
     elif facts.requires & {"symmetric", "doubly stochastic"} or not facts.requires & {"column stochastic"}:
-        # An irregular graph, made lazy, which keeps the least eigenvalue of its W above -1/3.
-        clique = max(1, 2 * n // 3)
-        irregular = graphs.from_networkx(nx.lollipop_graph(clique, n - clique))
-        network = networks.static(graphs.lazy(graphs.metropolis(irregular)))
+        network = _irregular(n)
     else:
         network = networks.random_digraph(n, 0.2)
     if missing := facts.requires - network.provides:
@@ -79,6 +84,35 @@ def default_network(algorithm: Any, n: int) -> Any:
             "pass network=..., one that it is meant for"
         )
     return network
+
+
+def _irregular(n: int) -> Any:
+    """An irregular graph, made lazy, which keeps the least eigenvalue of its W above -1/3."""
+    if n == 1:
+        return networks.static(np.ones((1, 1)))
+    clique = max(1, 2 * n // 3)
+    graph = graphs.from_networkx(nx.lollipop_graph(clique, n - clique))
+    return networks.static(graphs.lazy(graphs.metropolis(graph)))
+
+
+def renamed_events(network: Any, order: np.ndarray) -> tuple[Any, Any]:
+    """An asynchronous network on which nothing is drawn, and the same whose node k is node order[k] of the first.
+
+    On a graph a node meets the same neighbour again and again.
+    """
+    n, rate = network.n, np.random.default_rng(5).uniform(0.5, 2.0, network.n)
+    met = np.minimum(np.arange(n) ^ 1, n - 1)
+    after = np.argsort(order)
+
+    def made(rate: np.ndarray, met: np.ndarray) -> Asynchronous:
+        ones = jnp.ones(n, int)
+        if network.graph is None:
+            return Asynchronous(n, Fixed(rate), 0.0, None)
+        half = jnp.full((n, 1), 0.5)
+        graph = Neighbours(jnp.asarray(met)[:, None], ones, half[:, 0], half, n, network.graph.hears)
+        return Asynchronous(n, Fixed(rate), 0.0, graph)
+
+    return made(rate, met), made(rate[order], after[met[order]])
 
 
 def on(W: Any, change: Callable[[np.ndarray], np.ndarray]) -> Any:

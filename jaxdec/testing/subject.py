@@ -60,6 +60,11 @@ class Subject:
         """Whether there is one model, the server's."""
         return "server" in self.facts.requires
 
+    @property
+    def is_asynchronous(self) -> bool:
+        """Whether a round is one event."""
+        return "asynchronous" in self.facts.requires
+
     @cached_property
     def keys(self) -> loop.Keys:
         return keys(self.seed)

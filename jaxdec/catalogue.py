@@ -78,6 +78,7 @@ SECTIONS: tuple[tuple[str, ModuleType, Callable[[Any], bool]], ...] = (
     ("Momenta", algorithms, lambda thing: inspect.isclass(thing) and "requires" not in dir(thing)),
     ("Networks", networks, inspect.isfunction),
     ("Outages", outages, _law),
+    ("Clocks", clocks, _law),
     ("Graphs", graphs, _makes(Graph)),
     ("Weights", graphs, _weighs),
     ("Problems", problems, inspect.isfunction),

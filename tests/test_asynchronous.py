@@ -264,8 +264,9 @@ def test_speeds_that_were_changed_are_checked_when_they_run():
 def test_lists_are_arrays_and_a_file_may_ask_for_clocks(tmp_path):
     file = tmp_path / "events.toml"
     file.write_text(
-        "rounds = 2\n[algorithm]\ntype = 'AsynchronousSGD'\nlr = 0.1\n[problem]\ntype = 'quadratic'\nn = 2\nd = 3\n[network]\n"
-        "type = 'asynchronous'\nnetwork = {type = 'server', n = 2}\nspeed = {type = 'Exponential', rate = [1.0, 0.5]}"
+        "rounds = 2\n[algorithm]\ntype = 'AsynchronousSGD'\nlr = 0.1\n[problem]\ntype = 'quadratic'\nn = 2\nd = 3\n"
+        "[network]\ntype = 'asynchronous'\nnetwork = {type = 'server', n = 2}\n"
+        "speed = {type = 'Exponential', rate = [1.0, 0.5]}"
     )
     network = from_toml(file)["networks"]
     np.testing.assert_array_equal(network.speed.rate, [1.0, 0.5])

@@ -249,7 +249,7 @@ def _offsets(n: int, M: int | None, seed: int) -> tuple[int, np.ndarray]:
     """Offsets from 1 to n - 1 that together reach every node."""
     n = _integer("n", n, least=1)
     M = max(1, int(np.ceil(log(n, 2)))) if M is None else _integer("M", M, least=1)
-    checks.integer("seed", seed, 0)
+    checks.seed("seed", seed)
     rng = np.random.default_rng(seed)
     for _ in range(ATTEMPTS):
         offsets = rng.integers(1, n, size=M) if n > 1 else np.empty(0, np.int64)

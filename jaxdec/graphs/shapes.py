@@ -7,7 +7,8 @@ from scipy import spatial
 
 from jaxdec import checks
 from jaxdec.graphs._numbers import above_zero
-from jaxdec.graphs.families import Graph, _connected, _integer, _undirected, from_networkx
+from jaxdec.graphs.families import Graph, _connected, _integer, _undirected
+from jaxdec.graphs.imported import from_networkx
 
 __all__ = ["SOCIAL", "barbell", "dumbbell", "points", "random_geometric", "social", "two_castle"]
 
@@ -80,7 +81,7 @@ def points(n: int, radius: float, seed: int = 0) -> np.ndarray:
 def _geometric(n: int, radius: float, seed: int) -> tuple[Graph, np.ndarray]:
     n = _integer("n", n, least=1)
     radius = above_zero("radius", radius, "a distance in the unit square, above 0")
-    checks.integer("seed", seed, 0)
+    checks.seed("seed", seed)
     rng, where = np.random.default_rng(seed), np.empty((n, 2))
     name = f"random_geometric({n}, {radius:g}, seed={seed})"
 

@@ -125,7 +125,7 @@ def ou_equidyn(n: int, M: int | None = None, *, eta: float = 0.5, pool: int = PO
 
 def _choices(n: int, M: int | None, seed: int) -> np.ndarray:
     n = _integer("n", n, least=1)
-    checks.integer("seed", seed, 0)
+    checks.seed("seed", seed)
     if n == 1:
         return np.zeros(1, np.int64)
     if M is None:
@@ -220,7 +220,7 @@ def _peers(n: int, k: int) -> tuple[int, int]:
 
 
 def _rng(seed: int) -> np.random.Generator:
-    checks.integer("seed", seed, 0)
+    checks.seed("seed", seed)
     return np.random.default_rng(seed)
 
 

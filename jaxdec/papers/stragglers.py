@@ -56,7 +56,7 @@ def problem(*, zeta: float, noise: float = 1.0, d: int = 20) -> problems.Quadrat
     return problems.Quadratic(jnp.asarray(A), jnp.asarray(A * zeta * rng.standard_normal((SIZE, d)) / d**0.5), noise)
 
 
-def barrier(network: Any, seed: int, rounds: int) -> Float[Array, " rounds+1"]:
+def barrier(network: Any, seed: int, rounds: int) -> Float[Array, " records"]:
     """When synchronous rounds end, each of which waits for the slowest of the clocks that an asynchronous run has."""
     key = Keys(*jax.random.split(jax.random.key(seed), 5)).network
     nodes, counts = jnp.arange(network.n), jnp.arange(rounds)

@@ -41,7 +41,7 @@ def random_graph(n, seed):
         (graphs.path(2), lambda n: 0.0),
         (graphs.ring(1), lambda n: 0.0),
     ],
-    ids=repr,
+    ids=lambda value: value.name if isinstance(value, graphs.Graph) else "",
 )
 def test_the_fastest_weights_have_the_rates_of_closed_forms(graph, best, nonnegative):
     found = graphs.fastest(graph, nonnegative=nonnegative)

@@ -1,6 +1,8 @@
 """Everything is tested in float64 on the CPU, with shapes checked at run time and no rank promoted unasked."""
 
+import gc
 import os
+from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,11 +17,27 @@ import jax
 import pytest
 from jaxtyping import install_import_hook
 
+gc.set_threshold(200_000, 20, 100)  # tracing makes many small objects, and collecting them took a twentieth of the time
 jax.config.update("jax_enable_x64", True)
 install_import_hook("jaxdec", "shapes.checked")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Of the cases of a test that is `thinned(k)` one in k is quick, and the others are slow."""
+    met = Counter()
+    for item in items:
+        if (thinned := item.get_closest_marker("thinned")) is not None:
+            test = item.nodeid.partition("[")[0]
+            if met[test] % thinned.args[0]:
+                item.add_marker(pytest.mark.slow)
+            met[test] += 1
+
+
 _MAPS = Path("/proc/self/maps")  # of Linux, which allows a process 65530 of them; LLVM crashes without
+
+
+_TESTS = iter(range(10**9))
 
 
 @pytest.fixture(autouse=True)
@@ -27,5 +45,5 @@ def _programs_are_dropped_before_there_are_too_many():
     """Every compiled program takes some of the memory maps that a process may have."""
     with jax.numpy_rank_promotion("raise"):  # in the tests; the examples in docstrings are written as users write
         yield
-    if _MAPS.exists() and len(_MAPS.read_bytes().splitlines()) > 20_000:
+    if next(_TESTS) % 10 == 9 and _MAPS.exists() and len(_MAPS.read_bytes().splitlines()) > 20_000:
         jax.clear_caches()

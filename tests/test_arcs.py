@@ -118,6 +118,7 @@ def left_of(W, alive, rule):
 
 
 @pytest.mark.parametrize("name", GRAPHS)
+@pytest.mark.thinned(4)
 def test_products_by_arcs_are_those_of_the_operator_before_and_after_every_mask(name):
     graph = GRAPHS[name]
     W, n = weights(graph).toarray(), graph.n

@@ -215,6 +215,7 @@ def test_a_space_of_too_many_values_is_refused_with_its_key(space, tmp_path):
 # Laws that are told.
 
 
+@pytest.mark.slow
 def test_exact_methods_that_do_not_ask_for_a_fixed_w_converge_where_it_changes():
     network, problem = networks.random_matchings(N, pool=40), quadratic(0.0)
     told, tried = set(), set()

@@ -72,6 +72,7 @@ def durations(network, count: int = EVENTS + 1) -> np.ndarray:
     ],
     ids=lambda a: type(a).__name__ if dataclasses.is_dataclass(a) else "",
 )
+@pytest.mark.thinned(2)
 def test_a_method_of_a_server_is_a_queue_of_events(method, network, again):
     found, _, spent = testing.trajectory(method, quadratic(0.5), network, rounds=EVENTS, x0=X0, seed=SEED)
     grad = gradients(quadratic(0.5), KEYS.data, 3 * EVENTS)

@@ -147,6 +147,7 @@ EQUAL = [
 
 @pytest.mark.filterwarnings("ignore:MCM.down_alpha = 0")
 @pytest.mark.parametrize(("one", "other"), EQUAL, ids=lambda m: type(m).__name__)
+@pytest.mark.thinned(3)
 def test_methods_that_are_equal_take_the_same_steps(one, other):
     x0 = np.zeros(D) if getattr(other, "down_memory", True) is False else X0
     runs = [testing.trajectory(m, quadratic(NOISE), EVERYBODY, rounds=SHORT, x0=x0) for m in (one, other)]

@@ -170,6 +170,7 @@ def test_on_doubly_stochastic_weights_push_sum_sgd_is_dsgd_a_round_later():
     np.testing.assert_allclose(pushed[1:], dsgd[:-1], **CLOSE)
 
 
+@pytest.mark.slow
 def test_on_doubly_stochastic_weights_trackers_are_gradient_tracking():
     pair = networks.push_pull(BALANCED.W)
     semi_atc, cta = (first(A.GradientTracking(lr=0.1, form=form), BALANCED)["x"] for form in ("semi-atc", "cta"))

@@ -44,6 +44,7 @@ SWITCHED = {
 
 
 @pytest.mark.parametrize("name", SWITCHED)
+@pytest.mark.thinned(2)
 def test_dropout_of_any_switch_is_on_in_training_and_off_elsewhere(name):
     p, x = problem(SWITCHED[name]), None
     x = jnp.tile(p.init(jax.random.key(0)), (4, 1))

@@ -99,6 +99,7 @@ FAMILIES |= {
 
 
 @pytest.mark.parametrize("network", FAMILIES.values(), ids=FAMILIES)
+@pytest.mark.thinned(4)
 def test_the_mean_is_kept_whatever_is_lost_and_whoever_sleeps(network):
     x = np.random.default_rng(1).standard_normal((network.n, 2))
     wrapped = sleeping(lossy(network, BURSTS), Markov(0.3, 5.0))
@@ -234,6 +235,7 @@ TRACKERS = {
 
 
 @pytest.mark.parametrize("name", TRACKERS)
+@pytest.mark.thinned(2)
 def test_trackers_reach_the_minimizer_on_a_ring_that_fails(name):
     method, steps = TRACKERS[name]
     rounds = {"rounds": 4000, "every": 4000, "seeds": 1, "metrics": ("distance", "consensus")}
@@ -285,6 +287,7 @@ def test_d2_and_led_are_refused_where_w_changes(network):
 
 
 @pytest.mark.parametrize("name", ["EXTRA", "NIDS", "ProxSkip"])
+@pytest.mark.thinned(3)
 def test_what_they_conserve_and_their_fixed_point_stand_a_w_that_changes_and_convergence_is_not_promised(name):
     method, dual, sign = {
         "EXTRA": (A.EXTRA(lr=0.1), "c", -1),

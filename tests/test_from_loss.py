@@ -232,6 +232,7 @@ def test_quadratics_are_convex_where_the_mean_has_no_negative_eigenvalue():
 # Suboptimality.
 
 
+@pytest.mark.slow
 def test_suboptimality_is_shown_where_the_minimum_is_known_and_not_otherwise():
     with jax.numpy_rank_promotion("allow"):
         for p, there in ((problems.solve(LIBRARY), True), (LIBRARY, False), (problems.quadratic(4, 5), True)):

@@ -237,6 +237,7 @@ TOLD = {"lr": ["decay(0.1)", "0.2", "decay(0.3)"]}
 
 
 @pytest.mark.parametrize("paired", [True, False])
+@pytest.mark.thinned(2)
 def test_any_permutation_of_algorithms_values_and_seeds_gives_each_cell_the_same_numbers(tmp_path, paired):
     given = {"seeds": [0, 4, 2], "paired": paired}
     first = go(OVER, tmp_path, METHODS, **given)

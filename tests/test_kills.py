@@ -64,6 +64,7 @@ def kill_and_resume(path, kills, seeds):
     assert contents(path / "store/data.zarr") == contents(path / "undisturbed/data.zarr")
 
 
+@pytest.mark.slow
 def test_a_sweep_that_is_killed_three_times_ends_as_if_undisturbed(tmp_path):
     kill_and_resume(tmp_path, kills=3, seeds=50)
 
@@ -130,6 +131,7 @@ else:
 
 
 @pytest.mark.parametrize("which", ["run", "sweep"])
+@pytest.mark.thinned(2)
 def test_a_kill_in_the_midst_of_a_long_unit_loses_its_segment_alone(tmp_path, which):
     """What was kept is compared with a shorter run, since the child's rounds would take too long."""
     child = subprocess.Popen([sys.executable, "-c", LONG, str(tmp_path), which])

@@ -224,6 +224,7 @@ each = pytest.mark.parametrize("algorithm", PARTIAL.values(), ids=PARTIAL)
 
 
 @each
+@pytest.mark.thinned(3)
 def test_a_cohort_equals_the_mask_of_its_members_and_the_absent_neither_count_nor_change(algorithm):
     network = NETWORKS["cohort"]
     active = rounds.present(network, N, 0, jax.random.key(3))

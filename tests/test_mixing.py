@@ -43,6 +43,7 @@ def products(operator, vectors, tensors):
 
 
 @pytest.mark.parametrize("name", GRAPHS)
+@pytest.mark.thinned(3)
 def test_every_form_of_every_graph_equals_the_dense_matrix(name):
     graph = GRAPHS[name]
     W = weights(graph).toarray()

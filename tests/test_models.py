@@ -153,6 +153,7 @@ def test_the_counts_of_the_big_ones_are_the_known_ones():
 
 
 @each
+@pytest.mark.thinned(2)
 def test_gradients_are_those_of_the_network_written_by_hand(name):
     network, by_hand, shape, _ = NETWORKS[name]
     rng = np.random.default_rng(1)

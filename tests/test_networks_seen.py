@@ -98,6 +98,7 @@ def test_what_has_no_doubly_stochastic_w_has_no_p():
     ],
     ids=lambda part: type(part).__name__,
 )
+@pytest.mark.thinned(3)
 def test_every_network_of_a_graph_has_a_picture(network, axes):
     figure = networks.draw(network)
     assert len(figure.axes) == axes  # the last is the scale of the weights

@@ -51,6 +51,7 @@ def assert_table(dataset, tolerance):
                 np.testing.assert_allclose(value, value[0], rtol=1e-6, err_msg=f"{method}, K={K}")
 
 
+@pytest.mark.slow
 def test_corrected_methods_come_to_rest_where_the_noise_lets_them_whatever_the_heterogeneity(noisy):
     assert_table(noisy, 0.25)
 
@@ -149,6 +150,7 @@ def averaged():
     return quantized_push_sum.experiment(seeds=2, rounds=50)
 
 
+@pytest.mark.slow
 def test_with_enough_bits_quantized_averaging_takes_as_many_rounds_and_several_times_fewer_bits(averaged):
     rounds = quantized_push_sum.spent_to(averaged, 1e-6, "round")
     bits = quantized_push_sum.spent_to(averaged, 1e-6)

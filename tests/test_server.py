@@ -112,6 +112,7 @@ def test_a_cohort_costs_what_its_clients_cost():
         (A.DoubleSqueeze(lr=0.1, compressor=TOP, down_compressor=TOP), 34, 34),
     ],
 )  # fmt: skip
+@pytest.mark.thinned(4)
 def test_bits_up_and_down_are_those_of_the_messages(method, up, down):
     assert float(Q(jax.random.key(0), jnp.ones((1, D)), (D,)).bits) == 37 == 32 + np.ceil(D * np.log2(3))
     start = 32 * D * (type(method) in (A.DIANA, A.Artemis, A.MCM, A.RandMCM, A.DORE))

@@ -34,6 +34,7 @@ def pair(name, **options):
 
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("name", SETS)
+@pytest.mark.thinned(3)
 def test_sparse_problems_are_the_dense_ones(name, bias):
     sparse, dense = pair(name, bias=bias, batch_size=3)
     assert isinstance(sparse.inputs, Rows)

@@ -212,6 +212,7 @@ class Walking:
 
 
 @pytest.mark.parametrize("shares", [True, False])
+@pytest.mark.thinned(2)
 def test_what_a_network_remembers_is_resumed_and_has_cells_only_where_the_network_is_swept(
     tmp_path, monkeypatch, shares
 ):

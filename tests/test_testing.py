@@ -198,6 +198,7 @@ each = pytest.mark.parametrize(("method", "known", "law", "others"), BROKEN.valu
 
 
 @each
+@pytest.mark.thinned(3)
 def test_a_broken_method_is_caught_by_the_law(method, known, law, others):
     (broken,) = (each for each in testing.laws(method, **known) if each.name == law)
     with pytest.raises((testing.LawBroken, NotImplementedError)) as caught:

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from jaxdec import algorithms, metrics, networks, problems
 from jaxdec.cli import app, digits_on_a_ring, read
 
-runner = CliRunner()
+runner = CliRunner(env={"COLUMNS": None})
 
 SPEC = """
 rounds = 20

@@ -64,7 +64,7 @@ class FedBuff:
 
     def check(self) -> None:
         checks.integer("FedBuff.local_steps", self.local_steps)
-        checks.integer("FedBuff.buffer_size", self.buffer_size)
+        checks.count("FedBuff.buffer_size", self.buffer_size)
         if not np.all(np.asarray(self.exponent) >= 0):
             raise ValueError(f"FedBuff.exponent, of 1 + tau, is not negative; got {self.exponent}")
 

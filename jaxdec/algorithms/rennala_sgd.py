@@ -58,7 +58,7 @@ class RennalaSGD:
     batch_size: ScalarLike
 
     def check(self) -> None:
-        checks.integer("RennalaSGD.batch_size", self.batch_size)
+        checks.count("RennalaSGD.batch_size", self.batch_size)
 
     def init(self, problem, x0, r):
         x, none = x0.mean(axis=0, keepdims=True), jnp.asarray(0)

@@ -54,7 +54,7 @@ class RingmasterASGD:
     threshold: ScalarLike
 
     def check(self) -> None:
-        checks.integer("RingmasterASGD.threshold", self.threshold)
+        checks.count("RingmasterASGD.threshold", self.threshold)
 
     def init(self, problem, x0, r):
         x = x0.mean(axis=0, keepdims=True)

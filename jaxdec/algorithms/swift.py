@@ -44,7 +44,7 @@ class SWIFT:
     it has: that of its last event.
 
     >>> from jaxdec import networks, problems, run
-    >>> network = networks.asynchronous(networks.ring(8), speed=[1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 0.1], hears="all")
+    >>> network = networks.asynchronous(networks.ring(8), speed=[1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 0.5], hears="all")
     >>> result = run(SWIFT(lr=0.1), problems.quadratic(8, 3, zeta=0.0), network, rounds=2000, x0=[1.0] * 3)
     >>> bool(result.metrics["distance"][-1] < 1e-5)
     True
@@ -56,7 +56,7 @@ class SWIFT:
     period: ScalarLike = 1
 
     def check(self) -> None:
-        checks.integer("SWIFT.period", self.period)
+        checks.count("SWIFT.period", self.period)
 
     def init(self, problem, x0, r):
         return State(x0, jnp.zeros(r.n, int)), Cost()

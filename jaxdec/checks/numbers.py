@@ -14,6 +14,7 @@ __all__ = [
     "LARGEST",
     "SEEDS",
     "bounded",
+    "count",
     "finite",
     "flag",
     "fraction",
@@ -51,6 +52,13 @@ def integer(name: str, value: Any, least: int = 1, most: int = LARGEST) -> int:
     if found > most:
         raise ValueError(f"{name} is an integer of at most {most}; got {value!r}")
     return found
+
+
+def count(name: str, value: Any, least: int = 1) -> int:
+    """The count that a traced field holds: an integer, or the number that it has become in the run's dtype."""
+    if isinstance(value, jax.Array) and value.ndim == 0 and float(value).is_integer():
+        value = int(value)
+    return integer(name, value, least)
 
 
 def seed(name: str, value: Any) -> int:

@@ -1,6 +1,6 @@
 from .axes import log_uniform, uniform
 from .engine import sweep
-from .repair import repair
+from .mending import repair
 from .store import load
 from .tuning import Tuned, tune
 

@@ -75,6 +75,7 @@ SERVER_METHODS = [
 
 
 @pytest.mark.parametrize(("method", "loop", "options"), SERVER_METHODS, ids=lambda v: type(v).__name__)
+@pytest.mark.thinned(2)
 def test_twenty_rounds_equal_the_loop_over_clients(method, loop, options):
     if loop is reference.mcm:
         # The reference sends at the end of a round what the method sends at the start of the next.
@@ -103,6 +104,7 @@ PARTIAL = [
 
 @pytest.mark.parametrize(("method", "loop", "options"), PARTIAL, ids=lambda v: type(v).__name__)
 @pytest.mark.parametrize("network", [pytest.param(SOME, marks=pytest.mark.slow), COHORT], ids=["coins", "cohorts"])
+@pytest.mark.thinned(3)
 def test_twenty_rounds_with_absent_clients_equal_the_loop_over_clients(method, loop, options, network):
     options = {"up": ups(getattr(method, "compressor", EXACT), network), **options}
     if loop is reference.rand_mcm:

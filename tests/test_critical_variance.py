@@ -58,6 +58,7 @@ def test_at_the_critical_variance_second_moments_neither_grow_nor_shrink(network
 
 
 @pytest.mark.parametrize("network", [networks.directed_ring(10), networks.directed_exponential(10)])
+@pytest.mark.thinned(2)
 def test_quantized_push_sum_converges_below_the_critical_variance_and_diverges_above(network):
     replicas, rounds = 20_000, 40  # every coordinate is an experiment of its own
     u = np.random.default_rng(0).standard_normal(10)

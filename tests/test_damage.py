@@ -102,6 +102,7 @@ EDITS = {
 
 
 @pytest.mark.parametrize("what", EDITS)
+@pytest.mark.thinned(3)
 def test_what_is_damaged_is_named_with_the_command_that_repairs_it_and_then_all_is_as_it_was(copied, what):
     path, numbers = copied
     name, damage, message = EDITS[what]

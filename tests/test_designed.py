@@ -124,7 +124,7 @@ SUMS = {"row stochastic": 1, "column stochastic": 0}
 
 
 @pytest.mark.parametrize("network", FAMILIES.values(), ids=FAMILIES)
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 def test_every_w_of_every_family_keeps_its_laws_and_is_its_matrix(network):
     x = jnp.asarray(np.random.default_rng(0).standard_normal((network.n, 2)))
     for k in range(network.size if isinstance(network, Varying) else 1):

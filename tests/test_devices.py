@@ -74,6 +74,7 @@ go(devices=jax.devices()[5:6]).to_zarr(f"{sys.argv[1]}/1", zarr_format=2)
     assert xr.open_zarr(tmp_path / "4").load().equals(go(chunk=3).drop_attrs())
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_sweep_and_its_store(tmp_path, alone):
     with socket.socket() as free:
         free.bind(("localhost", 0))

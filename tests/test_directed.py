@@ -89,6 +89,7 @@ REFERENCES = [
 
 
 @pytest.mark.parametrize(("method", "network", "loop", "options"), REFERENCES)
+@pytest.mark.thinned(2)
 def test_twenty_rounds_equal_the_loop_over_nodes(method, network, loop, options):
     Ws = [np.asarray(W.dense()) for W in (network.W if network is PAIR else [network.W])]
     expected = loop(*Ws, x0=START, rounds=SHORT, **options)

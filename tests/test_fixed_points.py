@@ -59,6 +59,7 @@ def test_exact_methods_end_at_the_minimizer_and_hold_the_gradients_there(method,
     same(getattr(end, field), factor * AT_MINIMIZER)
 
 
+@pytest.mark.slow
 def test_a_new_step_size_leaves_the_minimizer_fixed_where_corrections_are_in_the_gradients_units():
     r = round_of(GRAPH, N, ROUNDS, key=KEYS.rounds, key_data=KEYS.data)
 

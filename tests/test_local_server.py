@@ -98,6 +98,7 @@ def composed(one, *, scope="global", momentum=None, form="heavy ball", buffers="
 
 
 @pytest.mark.parametrize(("kind", "name", "options"), VARIANTS)
+@pytest.mark.thinned(3)
 def test_savic_is_its_loop(kind, name, options):
     one, settings = SCALINGS[kind]
     network = NETWORKS[name]
@@ -186,6 +187,7 @@ def test_scaffold_finds_the_minimizer_where_local_sgd_stalls(option):
 
 
 @everywhere
+@pytest.mark.thinned(3)
 def test_fedopt_with_sgd_at_both_ends_is_local_sgd(network):
     server, client = Partial(optax.sgd, learning_rate=0.7), Partial(optax.sgd, learning_rate=0.2)
     expected = model(A.LocalSGD(lr=0.2, local_steps=K, outer_lr=0.7), network)

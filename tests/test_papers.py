@@ -105,6 +105,7 @@ def test_local_sgd_saves_the_same_where_all_curvatures_are_equal_and_else_never_
     assert np.isnan(needed[1])
 
 
+@pytest.mark.slow
 def test_the_figure_of_kgt_names_its_methods(noisy, saved):
     names, axes = drawn(kgt.figure(noisy, saved))
     assert names == ["K-GT", "Periodical GT", "local DSGD"]
@@ -119,6 +120,7 @@ def final_accuracy(dataset):
     return chosen["node_test_accuracy"].isel(round=-1).mean("seed")
 
 
+@pytest.mark.slow
 def test_momentum_tracking_is_first_and_dsgd_far_behind_when_there_is_little_time():
     steps = {"DSGDm": (0.005, 0.02), "DecentLaM": (0.05,), "Momentum Tracking": (0.05,)}
     chosen = {name: (momentum_tracking.METHODS[name][0], lrs) for name, lrs in steps.items()}
@@ -184,6 +186,7 @@ def test_the_figure_of_quantized_push_sum_names_its_methods(averaged):
 
 
 @pytest.mark.parametrize("x64", [False, True])
+@pytest.mark.thinned(2)
 def test_every_experiment_fixes_its_own_precision(x64, monkeypatch):
     few = data.synthetic_classification(40, 3, seed=0)
     monkeypatch.setattr(mcm, "methods", lambda lr, **_: {"SGD": SGD(lr=lr)})

@@ -41,6 +41,7 @@ def by_hand(name, x, inputs, targets):
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
+@pytest.mark.thinned(3)
 def test_losses_and_derivatives_follow_the_definition(name):
     p = PROBLEMS[name]
     rng = np.random.default_rng(0)
@@ -83,6 +84,7 @@ def test_a_minibatch_is_a_function_of_the_seed_and_its_index():
 
 
 @pytest.mark.parametrize("name", [*PROBLEMS, "quadratic"])
+@pytest.mark.thinned(2)
 def test_some_of_the_nodes_see_the_same_losses_and_minibatches(name):
     p = PROBLEMS.get(name) or problems.quadratic(7, 3, noise=0.5)
     chosen = np.array([3, 1])

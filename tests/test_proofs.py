@@ -211,6 +211,7 @@ GRAPHS = {
 
 
 @pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
+@pytest.mark.thinned(2)
 def test_edge_admm_is_exact_though_links_fail_and_nodes_sleep(graph):
     asleep = lambda network: networks.sleeping(network, 0.2)
     lossy = networks.lossy(graph, 0.3)

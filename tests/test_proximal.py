@@ -51,7 +51,7 @@ def proximal(problem, x, steps):
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 def test_the_gradient_and_the_way_moved_cancel(name):
     p = PROBLEMS[name]
     x = jnp.asarray(3 * np.random.default_rng(1).standard_normal((p.n, p.d)) / p.d**0.5)

@@ -39,7 +39,7 @@ SCHEDULES = {
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 def test_a_function_of_the_round_is_the_step_size_of_every_round(name):
     lr = SCHEDULES[name]
     found = run(A.DSGD(lr=lr), PROBLEM, RING, x0=START, **ROUNDS).state.x

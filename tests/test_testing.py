@@ -198,7 +198,7 @@ each = pytest.mark.parametrize(("method", "known", "law", "others"), BROKEN.valu
 
 
 @each
-@pytest.mark.thinned(3)
+@pytest.mark.thinned(6)
 def test_a_broken_method_is_caught_by_the_law(method, known, law, others):
     (broken,) = (each for each in testing.laws(method, **known) if each.name == law)
     with pytest.raises((testing.LawBroken, NotImplementedError)) as caught:
@@ -218,6 +218,7 @@ def test_a_broken_method_is_caught_by_no_other_law(method, known, law, others, c
     [(Tracking(), {"exact": True, "zero_sum": "c", "conserved": lambda s: s.c.sum(axis=0)}), (Averaging(), {})],
     ids=["of a graph", "of a server"],
 )
+@pytest.mark.thinned(2)
 def test_a_right_method_passes(method, known, capsys):
     verdicts = testing.conform(method, **known)
     assert all(v.holds for v in verdicts)

@@ -88,6 +88,7 @@ def test_no_figure_takes_a_label_for_mathematics_or_leaves_it_out(label):
 
 
 @pytest.mark.parametrize("label", ODD)
+@pytest.mark.thinned(3)
 def test_figures_have_every_label_in_their_legend_axes_and_ticks(label):
     figure = plotting.panels(results(label, label), title=verbatim(label))
     assert len(figure.legends[0].get_texts()) == 2

@@ -39,6 +39,7 @@ def everything(problem, x, v):
 
 
 @pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.thinned(3)
 def test_exact_losses_and_derivatives_in_pieces_are_those_of_the_table(name):
     @settings(max_examples=20, deadline=None)
     @given(cuts=CUTS)
@@ -99,6 +100,7 @@ def test_a_sweep_over_uneven_partitions_is_the_single_runs():
 
 
 @pytest.mark.parametrize("sampling", ["replacement", "subset", "epochs"])
+@pytest.mark.thinned(3)
 def test_a_node_without_data_draws_nothing_costs_nothing_and_has_the_regularizer_alone(sampling):
     task = samples(31)
     partition = data.from_lists([np.arange(10), [], np.arange(10, 31)], 31, allow_empty=True)

@@ -120,7 +120,8 @@ def test_the_models_memory_needs_a_rate_between_zero_and_its_limit():
 @pytest.mark.slow
 def test_synthetic_least_squares_reaches_the_published_excess():
     problem = mcm.synthetic_least_squares(seed=7)  # its minimum, 0.1284, is next to that of the authors' draw, 0.1297
-    found = mcm.convex(problem, epochs=99, decreasing=True)
+    # A run's excess has a standard deviation of 0.15 (0.22 of SGD): the mean of five alone may be 0.15 away.
+    found = mcm.convex(problem, epochs=99, decreasing=True, seeds=30)
     expected = {"SGD": -4.14, "DIANA": -3.64, "MCM": -3.56, "Rand-MCM": -3.57, "Artemis": -2.90, "DORE": -2.98}
     last = found["excess"].mean("seed").isel(round=-1)
     for name, value in expected.items():

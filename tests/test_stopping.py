@@ -23,15 +23,15 @@ every = 100
 seeds = 20000
 metrics = ["consensus"]
 [algorithms.DSGD]
-class = "DSGD"
+type = "DSGD"
 lr = 0.1
-[problems]
-function = "quadratic"
+[problem]
+type = "quadratic"
 n = 6
 d = 3
 noise = 0.1
-[networks]
-function = "ring"
+[network]
+type = "ring"
 n = 6
 """
 
@@ -107,7 +107,8 @@ def test_the_program_ends_with_the_status_of_its_signal_and_goes_on(tmp_path, nu
     while child.poll() is None and len(list(tmp_path.glob("store/done/*"))) <= done:
         time.sleep(0.01)
     child.send_signal(number)
-    assert child.wait(timeout=60) == status
+    child.communicate(timeout=60)
+    assert child.returncode == status
 
 
 def test_checkpoints_of_a_run_are_named_by_home_and_variables_too(tmp_path, monkeypatch):

@@ -63,8 +63,8 @@ METHODS: dict[str, tuple[Any, int, int]] = {
     "Adam": (SAVIC(lr=0.1, local_steps=LOCAL_STEPS, scaling=scaling.Adam(alpha=1e-4), average="squares"), -5, 1),
     "OASIS, local": (
         LocalSAVIC(lr=0.01, local_steps=LOCAL_STEPS, scaling=scaling.OASIS(alpha=1e-3)),
-        -8,
-        0,
+        -10,
+        -1,
     ),
     "Adam, local": (LocalSAVIC(lr=0.1, local_steps=LOCAL_STEPS, scaling=scaling.Adam(alpha=1e-4)), -5, 0),
 }

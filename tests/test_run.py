@@ -159,7 +159,7 @@ def test_what_is_known_before_compiling_is_traced_once(monkeypatch):
         ({"t": lambda p, s: {"a": {"b": 1.0}}}, TypeError, "'a' gives dict; a metric gives a number"),
         ({"round": metrics.loss}, ValueError, "a metric cannot be called 'round', which is the name of a dimension"),
         ({"t": lambda p, s: {"bits": 1.0}}, ValueError, "cannot be called 'bits'"),
-        ({"node": metrics.loss, "algorithm": metrics.loss}, ValueError, "cannot be called 'algorithm', 'node'"),
+        ({"node": metrics.loss, "algorithm": metrics.loss}, ValueError, "cannot be called 'node'"),
         ({"a": lambda p, s: {"b": 1.0}, "b": metrics.loss}, ValueError, "two metrics give a value called 'b'"),
     ],
 )  # fmt: skip

@@ -21,7 +21,7 @@ class Memory(NamedTuple):
     """What n clients remember, and their server."""
 
     h: Iterates  # (n, d), the clients' memories; the server has them too, unless it has a single one
-    hbar: Float[Array, "1 d"]  # the mean of h, all that the server has of them if memories = "one"
+    hbar: Float[Array, "1 d"]  # the server's: the mean of h, but for memories = "authors"
 
 
 def start(method: Any, problem: Any, x0: Iterates, r: Round) -> tuple[Memory, int]:

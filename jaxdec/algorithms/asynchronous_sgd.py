@@ -1,22 +1,15 @@
 """Asynchronous SGD at a server, with steps that are shorter where a gradient is late."""
 
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
 
 from jaxdec import checks
 from jaxdec._module import module, static, step_size
-from jaxdec.types import Cost, Iterates, StepSize
+from jaxdec.algorithms import _events
+from jaxdec.types import Cost, StepSize
 
-__all__ = ["AsynchronousSGD", "State"]
-
-
-class State(NamedTuple):
-    x: Float[Array, "1 d"]  # the server's model
-    k: Int[Array, ""]  # how often it was updated
-    start: Iterates  # (n, d), the model at which each client's current gradient is taken
-    began: Int[Array, " n"]  # its k
+__all__ = ["AsynchronousSGD"]
 
 
 @module
@@ -58,8 +51,7 @@ class AsynchronousSGD:
         checks.choice("AsynchronousSGD.steps", self.steps, ("constant", "delay-adaptive"))
 
     def init(self, problem, x0, r):
-        x = x0.mean(axis=0, keepdims=True)
-        return State(x, jnp.asarray(0), jnp.repeat(x, r.n, axis=0), jnp.zeros(r.n, int)), Cost()
+        return _events.first(x0, r), Cost()
 
     def step(self, problem, s, r):
         clients = r.of(problem)
@@ -68,4 +60,4 @@ class AsynchronousSGD:
         lr = self.lr if self.steps == "constant" else self.lr * r.n / jnp.maximum(r.n, tau)
         x, k = s.x - lr * r.mean(g), s.k + 1
         cost = r.cost(clients.batch_size, 1, bits_down=32 * problem.d)
-        return State(x, k, r.kept(s.start, x), r.kept(s.began, k)), cost
+        return _events.send(s, x, k, r), cost

@@ -34,9 +34,8 @@ class DIANA:
         x = x - lr v
 
     Symbols: x and v are `x` and `v`, (1, d) each; h (n, d) and hbar (1, d) are in `up`; gamma is `lr`. `memories` says
-    whether the server keeps all h_i or their mean alone, the same where everybody takes part ("PP1" and "PP2");
-    "authors" moves hbar by (alpha/pn) Σ_{i in S} D_i instead. alpha=None is 1/(2(omega + 1)), and 0 without
-    compression.
+    whether the server keeps all h_i ("PP1") or their mean alone, the same where everybody takes part; "authors" moves
+    hbar by (alpha/pn) Σ_{i in S} D_i instead ("PP2"). alpha=None is 1/(2(omega + 1)), and 0 without compression.
     Cost per round: one minibatch gradient and one compressed d-vector up for each client that takes part; the model
     down, uncompressed.
     Network: a server, `networks.server(n)`.

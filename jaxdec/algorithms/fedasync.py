@@ -1,24 +1,17 @@
 """FedAsync: a server that mixes in the models of clients as they come."""
 
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
 
 from jaxdec import checks
 from jaxdec._module import module, static, step_size
-from jaxdec.types import Cost, Iterates, ScalarLike, StepSize
+from jaxdec.algorithms import _events
+from jaxdec.types import Cost, ScalarLike, StepSize
 
-__all__ = ["FedAsync", "State"]
-
-
-class State(NamedTuple):
-    x: Float[Array, "1 d"]  # the server's model
-    k: Int[Array, ""]  # how often it was updated
-    start: Iterates  # (n, d), the model that each client's local steps began with
-    began: Int[Array, " n"]  # its k
+__all__ = ["FedAsync"]
 
 
 @module
@@ -73,12 +66,10 @@ class FedAsync:
         if not np.all((mixing > 0) & (mixing <= 1)):
             raise ValueError(f"FedAsync.mixing is a client's weight alpha, in (0, 1]; got {self.mixing}")
         for name, value in (("rho", self.rho), ("a", self.a), ("b", self.b)):
-            if not np.all(np.asarray(value) >= 0):
-                raise ValueError(f"FedAsync.{name} is not negative; got {value}")
+            checks.weight(f"FedAsync.{name}", value, "a number")
 
     def init(self, problem, x0, r):
-        x = x0.mean(axis=0, keepdims=True)
-        return State(x, jnp.asarray(0), jnp.repeat(x, r.n, axis=0), jnp.zeros(r.n, int)), Cost()
+        return _events.first(x0, r), Cost()
 
     def step(self, problem, s, r):
         K, clients, start = self.local_steps, r.of(problem), r.rows(s.start)
@@ -90,7 +81,7 @@ class FedAsync:
         alpha = self.mixing * self.weight((s.k - r.rows(s.began)[0]).astype(y.dtype))
         x, k = (1 - alpha) * s.x + alpha * r.mean(y), s.k + 1
         cost = r.cost(K * clients.batch_size, 1, bits_down=32 * problem.d)
-        return State(x, k, r.kept(s.start, x), r.kept(s.began, k)), cost
+        return _events.send(s, x, k, r), cost
 
     def weight(self, tau):
         """s(tau)."""

@@ -4,7 +4,6 @@ from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jaxdec import checks
@@ -65,8 +64,7 @@ class FedBuff:
     def check(self) -> None:
         checks.integer("FedBuff.local_steps", self.local_steps)
         checks.count("FedBuff.buffer_size", self.buffer_size)
-        if not np.all(np.asarray(self.exponent) >= 0):
-            raise ValueError(f"FedBuff.exponent, of 1 + tau, is not negative; got {self.exponent}")
+        checks.weight("FedBuff.exponent", self.exponent, "that of 1 + tau")
 
     def init(self, problem, x0, r):
         x = x0.mean(axis=0, keepdims=True)

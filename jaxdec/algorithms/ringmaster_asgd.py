@@ -1,22 +1,15 @@
 """Ringmaster ASGD: asynchronous SGD that ignores gradients which are too late."""
 
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
 
 from jaxdec import checks
 from jaxdec._module import module, step_size
-from jaxdec.types import Cost, Iterates, ScalarLike, StepSize
+from jaxdec.algorithms import _events
+from jaxdec.types import Cost, ScalarLike, StepSize
 
-__all__ = ["RingmasterASGD", "State"]
-
-
-class State(NamedTuple):
-    x: Float[Array, "1 d"]  # the server's model
-    k: Int[Array, ""]  # how often it was updated
-    start: Iterates  # (n, d), the model at which each client's current gradient is taken
-    began: Int[Array, " n"]  # its k
+__all__ = ["RingmasterASGD"]
 
 
 @module
@@ -57,8 +50,7 @@ class RingmasterASGD:
         checks.count("RingmasterASGD.threshold", self.threshold)
 
     def init(self, problem, x0, r):
-        x = x0.mean(axis=0, keepdims=True)
-        return State(x, jnp.asarray(0), jnp.repeat(x, r.n, axis=0), jnp.zeros(r.n, int)), Cost()
+        return _events.first(x0, r), Cost()
 
     def step(self, problem, s, r):
         clients = r.of(problem)
@@ -66,4 +58,4 @@ class RingmasterASGD:
         fresh = s.k - r.rows(s.began)[0] < self.threshold
         x, k = jnp.where(fresh, s.x - self.lr * r.mean(g), s.x), s.k + fresh
         cost = r.cost(clients.batch_size, 1, bits_down=32 * problem.d)
-        return State(x, k, r.kept(s.start, x), r.kept(s.began, k)), cost
+        return _events.send(s, x, k, r), cost

@@ -41,7 +41,6 @@ STORED = 200  # bytes of a name, which a file system takes
 
 def measured(found: Mapping[str, Any], n: int) -> None:
     """Refuse metrics, by their shapes and dtypes at one record, that results cannot have."""
-    free(found.keys() - {"seconds"})  # those are the loop's
     for name, of in found.items():
         if of.shape not in ((), (n,)):
             raise ValueError(
@@ -56,11 +55,12 @@ def called(name: Any) -> None:
     """Refuse what cannot be the name of a metric."""
     if not isinstance(name, str) or not name:
         raise TypeError(f"a metric is called by a text that is not empty; got {name!r}")
+    free([name], TAKEN)
 
 
-def free(names: Iterable[str], taken: Iterable[str] = ()) -> None:
-    """Refuse metrics that are called as something else in the results is, which has the names `taken` and others."""
-    if clash := sorted(set(names) & {*TAKEN, *taken}):
+def free(names: Iterable[str], taken: Iterable[str]) -> None:
+    """Refuse metrics that are called as something else in the results is."""
+    if clash := sorted(set(names) & set(taken)):
         raise ValueError(
             f"a metric cannot be called {', '.join(map(repr, clash))}, which is the name of a dimension or a "
             f"coordinate of the results; give a mapping of other names to the functions"

@@ -78,6 +78,8 @@ def save(results: xr.Dataset, path: Path) -> str | None:
     """Write results beside what is there, and replace that when they are whole. What went wrong, if anything did."""
     new, old = (path.with_name(f".{path.name}.{kind}") for kind in ("new", "old"))
     try:
+        if old.exists() and not path.exists():  # a call before was killed between the two
+            old.rename(path)
         for left in (new, old):
             shutil.rmtree(left, ignore_errors=True)
         results.rename({name: as_file(str(name)) for name in results.data_vars}).to_zarr(new, mode="w", zarr_format=2)
@@ -86,6 +88,8 @@ def save(results: xr.Dataset, path: Path) -> str | None:
         new.rename(path)
         shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
+        if old.exists() and not path.exists():
+            old.rename(path)
         return f"{path} was not written, and these results are not kept: {error}"
     return None
 

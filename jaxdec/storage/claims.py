@@ -42,6 +42,7 @@ class Claims:
             OSError: if the directory does not let itself be written.
         """
         files = self._files(name)
+        said = {file: _said(file) for file in files}
         if files and self._holds(files[-1]):
             return False
         file = self.path / f"{name}.{_number(files[-1]) + 1 if files else 0}"
@@ -54,13 +55,16 @@ class Claims:
         except FileExistsError:
             return False
         except OSError as error:
+            with suppress(OSError):
+                file.unlink(missing_ok=True)
             raise unwritten(file, error) from error
-        now = self._files(name)
-        if now[-1:] != [file] or any(self._holds(other) for other in now[:-1] if other not in files):
+        now, new = self._files(name), lambda other: other not in said or _said(other) != said[other]
+        if now[-1:] != [file] or any(self._holds(other) for other in now[:-1] if new(other)):
             file.unlink(missing_ok=True)  # this one had looked before another took it over and gave it up: no turn yet
             return False
         for stale in files:
-            stale.unlink(missing_ok=True)
+            if not new(stale):
+                stale.unlink(missing_ok=True)
         if not self.held:
             self._stop = threading.Event()
             threading.Thread(target=self._beat, args=(self._stop,), daemon=True).start()
@@ -89,8 +93,18 @@ class Claims:
         """Remove the claims of processes that ended when what they claimed was done."""
         with suppress(OSError):  # there are none, or the directory is not to be written
             for name in {file.name.rpartition(".")[0] for file in self.path.iterdir()} - self.held.keys():
-                if self.take(name):
-                    self.free(name)
+                with self.tried(name):
+                    pass
+
+    @contextmanager
+    def tried(self, name: str) -> Iterator[bool]:
+        """Hold a claim, where no other process has it; whether that is so."""
+        held = self.take(name)
+        try:
+            yield held
+        finally:
+            if held:
+                self.free(name)
 
     @contextmanager
     def alone(self, name: str) -> Iterator[None]:
@@ -133,6 +147,14 @@ class Claims:
 
 def _number(file: Path) -> int:
     return int(file.suffix[1:])
+
+
+def _said(file: Path) -> str | None:
+    """What a claim says; None where it is gone."""
+    try:
+        return _read(file)[0]
+    except FileNotFoundError:
+        return None
 
 
 def _read(file: Path) -> tuple[str, int]:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from jaxdec.storage.files import Damaged, read_sealed, readable, seal, write
+from jaxdec.storage.files import MISSING, Damaged, read_sealed, readable, seal, write
 from jaxdec.storage.processes import ended
 
 __all__ = ["Entries", "Files"]
@@ -51,9 +51,8 @@ class Entries:
 
     def drop(self, entry: str, name: str) -> None:
         """Remove a file of an entry that stays without it, if the entry is there."""
-        if not self.mark(entry).exists():
+        if (facts := self.there(entry)) is None:
             return
-        facts = self.facts(entry)
         files = {k: v for k, v in facts["files"].items() if k != name}
         self.close(entry, files, **{k: v for k, v in facts.items() if k not in ("files", "sha256")})
         (self.path / name).unlink(missing_ok=True)
@@ -64,21 +63,38 @@ class Entries:
         Raises:
             Damaged: if its mark cannot be read, or one of its files is missing or truncated; with its name.
         """
+        if (found := self.there(entry)) is None:
+            return None
         try:
-            found = self.facts(entry)
+            self._check(entry, found)
         except Damaged:
-            if not self.mark(entry).exists():
-                return None
+            if self.there(entry) != found:  # another process has just changed it
+                return self.found(entry)
             raise
+        return found
+
+    def _check(self, entry: str, found: dict[str, Any]) -> None:
         for name, (size, _) in found["files"].items():
             file = self._inside(entry, name)
             try:
                 actual = file.stat().st_size
-            except OSError as error:
+            except MISSING as error:
                 raise Damaged(file, "is missing", self.directory) from error
             if actual != size:
                 raise Damaged(file, f"is truncated: {actual} bytes of {size}", self.directory)
-        return found
+
+    def there(self, entry: str) -> dict[str, Any] | None:
+        """What the mark of an entry says, of which its files may be damaged; None where it is not there.
+
+        Raises:
+            Damaged: if it cannot be read.
+        """
+        try:
+            return self.facts(entry)
+        except Damaged:
+            if not self.mark(entry).exists():
+                return None
+            raise
 
     def facts(self, entry: str) -> dict[str, Any]:
         """What a mark says, of which its files may be damaged."""
@@ -96,8 +112,8 @@ class Entries:
             raise ValueError(f"{file} is gone, or its mark is; call again to run it again")
         try:
             data = self._inside(entry, name).read_bytes()
-        except OSError as error:
-            raise Damaged(file, "is missing" if not file.exists() else "cannot be read", self.directory) from error
+        except MISSING as error:
+            raise Damaged(file, "is missing", self.directory) from error
         size, digest = found["files"][name]
         if len(data) < size:
             raise Damaged(file, f"is truncated: {len(data)} bytes of {size}", self.directory)
@@ -108,11 +124,8 @@ class Entries:
     def marks(self) -> Iterator[dict[str, Any]]:
         """The facts of all entries; of those that another process is writing anew nothing."""
         for path in sorted((self.path / "done").glob("*.json")):
-            try:
-                yield self.facts(path.stem)
-            except Damaged:
-                if path.exists():
-                    raise
+            if (found := self.there(path.stem)) is not None:
+                yield found
 
     def mark(self, entry: str) -> Path:
         """Where the mark of an entry is."""

@@ -18,6 +18,7 @@ import numpy as np
 from jaxdec.storage.processes import this
 
 __all__ = [
+    "MISSING",
     "Arrays",
     "Damaged",
     "OtherFormat",
@@ -36,6 +37,7 @@ __all__ = [
 ]
 
 Arrays = dict[str, np.ndarray]
+MISSING = (FileNotFoundError, NotADirectoryError, IsADirectoryError)  # what is no file where one should be
 _COUNT = itertools.count()
 
 
@@ -145,7 +147,7 @@ def readable(content: Any) -> str:
 def read_json(path: Path) -> Any:
     try:
         found = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (*MISSING, ValueError) as error:  # of a disk that does not answer the error is its own: nothing is damaged
         raise ValueError(f"{path} cannot be read: {error}") from error
     if not isinstance(found, dict):
         raise ValueError(f"{path} does not hold an object of JSON")

@@ -1,5 +1,7 @@
 """How a sweep is laid out: its dimensions, where its cells stand, and in units of which shape they are run."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -14,6 +16,16 @@ class Unit(NamedTuple):
     stretch: int  # 0 unless a stored sweep was extended by more rounds
     chunk: int
     block: int
+
+    @classmethod
+    def parse(cls, name: str) -> "Unit | None":
+        """The unit of a name, or None where it is none's."""
+        parts = name.split(".")
+        return cls(*map(int, parts)) if len(parts) == 4 and all(part.isdecimal() for part in parts) else None
+
+    @property
+    def name(self) -> str:
+        return ".".join(map(str, self))
 
 
 class Shape(NamedTuple):
@@ -84,9 +96,15 @@ class Layout:
         begin, end = self.stretch(k)
         return slice(begin // self.every + 1 if k else 0, end // self.every + 1)
 
-    def last(self, unit: Unit) -> bool:
-        """Whether a unit reaches the last round."""
-        return unit.stretch == len(self.rounds) - 1
+    def runs(self, unit: Unit) -> dict[str, Any]:
+        """The runs of a unit: its cells, in short, its seeds, and after which rounds it begins and ends."""
+        names = list(self.programs[unit.group].cells)[self.cells_of(unit)]
+        cells = hashlib.sha256(json.dumps(names).encode()).hexdigest()
+        return {
+            "cells": cells,
+            "seeds": list(self.seeds[self.seeds_of(unit)]),
+            "rounds": list(self.stretch(unit.stretch)),
+        }
 
     def with_shape(self, group: int, shape: Shape, at_once: Shape) -> "Layout":
         """The layout where the units of a group have a shape, of which so much is run at once."""

@@ -3,7 +3,6 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from jaxdec.storage.files import Damaged, copy_of, read_format, write
 from jaxdec.storage.places import located
 from jaxdec.sweeps.layout import Unit
 from jaxdec.sweeps.manifest import read_manifest
-from jaxdec.sweeps.store import Store
+from jaxdec.sweeps.store import MANIFEST, Store
 
 __all__ = ["repair"]
 
@@ -50,28 +49,29 @@ def repair(path: str | os.PathLike[str]) -> list[str]:
 
 
 def _store(path: Path) -> Iterator[str]:
-    yield from _document(path / "manifest.json", lambda file: read_manifest(file, path), path)
+    yield from _document(path / "manifest.json", lambda file: read_manifest(file, path))
     if not (path / "manifest.json").exists():
         return
     store = Store(path)
     store.entries.clean()
     kinds: dict[str, Any] = {}
     for mark in sorted((path / "done").glob("*.json")):
-        unit = _unit(mark.stem)
-        if not store.claims.take(mark.stem):
-            continue  # another process is writing it
-        yield from _entry(store, unit, mark, kinds)
-        store.claims.free(mark.stem)
-    yield from _arrays(store, kinds)
+        with store.claims.tried(mark.stem) as held:
+            if held:
+                yield from _entry(store, Unit.parse(mark.stem), mark, kinds)
+            else:
+                yield f"left {mark} as it is: another process has claimed that chunk"
+    with store.claims.alone(MANIFEST):
+        store.look()
+        yield from _arrays(store, kinds)
     for partial in sorted((path / "partial").glob("*")):
-        if store.claims.take(partial.name):
-            if list(_run(partial, path)):
+        with store.claims.tried(partial.name) as held:
+            if held and list(_run(partial, path)):
                 shutil.rmtree(partial, ignore_errors=True)
                 yield f"removed {partial}, what a chunk under way had"
-            store.claims.free(partial.name)
 
 
-def _document(file: Path, read: Callable[[Path], Any], directory: Path) -> Iterator[str]:
+def _document(file: Path, read: Callable[[Path], Any]) -> Iterator[str]:
     """Mend what all else hangs on, of which there are two copies; where both are damaged nothing else can be read."""
     try:
         read(file)
@@ -81,8 +81,8 @@ def _document(file: Path, read: Callable[[Path], Any], directory: Path) -> Itera
             read(copy_of(file))
             whole = copy_of(file)
         except Damaged:
-            for name in (file.name, copy_of(file).name):
-                (directory / name).unlink(missing_ok=True)
+            for one in (file, copy_of(file)):
+                one.unlink(missing_ok=True)
             for name in PARTS:
                 shutil.rmtree(file.parent / name, ignore_errors=True)
             yield f"removed all that {file.parent} held: {file.name} and its copy are both damaged"
@@ -91,12 +91,6 @@ def _document(file: Path, read: Callable[[Path], Any], directory: Path) -> Itera
     if not other.exists() or other.read_bytes() != whole.read_bytes():
         write(other, whole.read_bytes())
         yield f"wrote {other} again, from {whole.name}"
-
-
-def _unit(name: str) -> Unit | None:
-    with suppress(ValueError, TypeError):
-        return Unit(*map(int, name.split(".")))
-    return None
 
 
 def _entry(store: Store, unit: Unit | None, mark: Path, kinds: dict[str, Any]) -> Iterator[str]:
@@ -148,7 +142,7 @@ def _arrays(store: Store, kinds: dict[str, Any]) -> Iterator[str]:
 def _run(path: Path, directory: Path) -> Iterator[str]:
     """Remove the marks of segments that are damaged."""
     file = path / "run.json"
-    yield from _document(file, lambda file: read_format(file, segments.FORMAT, directory), path)
+    yield from _document(file, lambda file: read_format(file, segments.FORMAT, directory))
     if not file.exists():
         return
     entries = Entries(path, directory)

@@ -178,7 +178,7 @@ class Session:
 
     def _unit(self, unit: Unit, engine: Engine, display: Display) -> None:
         """Run a unit, from the start or from the states of the one before, and keep what it gives."""
-        layout, size = self.layout, self.layout.size(unit)
+        layout, size, runs = self.layout, self.layout.size(unit), self.layout.runs(unit)
         which, seeds = layout.cells_of(unit), layout.seeds[layout.seeds_of(unit)]
         cells, (begin, end) = range(which.start, which.stop), layout.stretch(unit.stretch)
         length, d = self._length(end - begin), self.groups[unit.group].cells[0].experiment[1].d
@@ -206,7 +206,7 @@ class Session:
 
         kept = None
         if length < end - begin:
-            kept = Kept(self.store and self.store.partial(unit, self._about(unit)), end, lambda: self._mine(unit))
+            kept = Kept(self.store and self.store.partial(unit, runs), end, lambda: self._mine(unit))
             if (there := kept.last()) is not None:
                 display_rounds(there.t - begin)
         done = advance(piece, kept, begin=begin, end=end, length=length)
@@ -219,7 +219,7 @@ class Session:
         if self.stored:
             state = done.state if self.manifest.states else None
             self._mine(unit)
-            devices.agree(lambda: self.store.write(unit, done.records, state, seconds, engine.how))
+            devices.agree(lambda: self.store.write(unit, runs, done.records, state, seconds, engine.how))
         else:
             self.memory[unit] = done.records
         if metrics := [name for name in done.records if name not in Cost._fields]:
@@ -230,13 +230,6 @@ class Session:
     def _mine(self, unit: Unit) -> None:
         if not devices.agree(lambda: self.store.mine(unit)):
             raise Lost
-
-    def _about(self, unit: Unit) -> Any:
-        """Which runs a unit consists of."""
-        layout = self.layout
-        names = list(layout.programs[unit.group].cells)[layout.cells_of(unit)]
-        seeds, rounds = layout.seeds[layout.seeds_of(unit)], layout.stretch(unit.stretch)
-        return {"cells": names, "seeds": list(seeds), "rounds": list(rounds)}
 
     def _before(self, unit: Unit, engine: Engine) -> tuple[Carry, dict[str, Any]]:
         """What a unit goes on from: its runs' carry, and what had been spent at round 0 and until then."""
@@ -263,12 +256,12 @@ class Session:
         """The units that are stored with their arrays."""
         if jax.process_count() == 1:
             return list(self.store.read())
-        name = lambda unit: ".".join(map(str, unit))
-        flat = lambda: {f"{name(u)}/{k}": a for u, arrays in self.store.read() for k, a in arrays.items()}
+        flat = lambda: {f"{u.name}/{k}": a for u, arrays in self.store.read() for k, a in arrays.items()}
         found: dict[Unit, Arrays] = {}
         for key, array in shared(flat).items():
             place, _, variable = key.partition("/")
-            found.setdefault(Unit(*map(int, place.split("."))), {})[variable] = array
+            unit: Any = Unit.parse(place)
+            found.setdefault(unit, {})[variable] = array
         return list(found.items())
 
 

@@ -28,8 +28,6 @@ for each seed, unless it is swept.
 """
 
 import datetime
-import hashlib
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -89,20 +87,28 @@ class Store:
         self.claims, self.arrays = Claims(path / "claims"), Arrays(self.entries)
         self.file = path / "manifest.json"
         if not self.file.exists():
-            if copy_of(self.file).exists() or (path / "done").exists():
-                raise Damaged(self.file, "is missing", path)
-            if asked is None:
-                raise ValueError(f"{path} holds no sweep: there is no manifest.json")
-            if path.exists() and (not path.is_dir() or any(not _begun(file) for file in path.iterdir())):
-                raise ValueError(f"{path} is not empty and holds no sweep; give a directory of its own to the store")
+            refusal = self._refusal(asked)
+            if refusal is not None and not self.file.exists():  # nor has another process begun it just now
+                raise refusal
             with self.claims.alone(MANIFEST):
-                if not self.file.exists():  # else another process has begun it just now
+                if asked is not None and not self.file.exists():  # else another process has begun it just now
                     self._save(replace(asked, created=datetime.datetime.now().isoformat("T", "seconds")))
         self.stretches: int | None = None  # that are looked at; all
         self._version: Any = None  # of the manifest that was read
         self.look()
         if asked is not None:
             self._clean()
+
+    def _refusal(self, asked: Manifest | None) -> ValueError | None:
+        """Why no sweep can be begun or read in a directory without a manifest."""
+        path = self.path
+        if copy_of(self.file).exists() or (path / "done").exists():
+            return Damaged(self.file, "is missing", path)
+        if asked is None:
+            return ValueError(f"{path} holds no sweep: there is no manifest.json")
+        if path.exists() and (not path.is_dir() or any(not _begun(file) for file in path.iterdir())):
+            return ValueError(f"{path} is not empty and holds no sweep; give a directory of its own to the store")
+        return None
 
     def look(self) -> None:
         """Take note of what other processes have changed in the manifest."""
@@ -123,12 +129,10 @@ class Store:
                 with self.claims.alone(MANIFEST):
                     write(copy_of(self.file), self.file.read_bytes())
         for partial in (self.path / "partial").glob("*"):
-            with suppress(OSError):
-                unit = Unit(*map(int, partial.name.split(".")))
-                if self.claims.take(partial.name):
-                    if self.done(unit) is not None:  # killed when it was whole, just before this was removed
-                        shutil.rmtree(partial, ignore_errors=True)
-                    self.claims.free(partial.name)
+            unit = Unit.parse(partial.name)
+            with suppress(OSError, Damaged), self.claims.tried(partial.name) as held:  # damage is named when it is met
+                if held and unit is not None and self.done(unit) is not None:  # killed just before this was removed
+                    shutil.rmtree(partial, ignore_errors=True)
 
     def extend(self, asked: Manifest) -> Manifest:
         """Make room for more seeds and rounds, and return the manifest of the sweep that is asked for, as it is stored.
@@ -205,7 +209,7 @@ class Store:
 
     def begin(self, unit: Unit) -> bool:
         """Claim a unit, if it is still to be run, what it goes on from is there and no other process has claimed it."""
-        if not self.claims.take(_name(unit)):
+        if not self.claims.take(unit.name):
             return False
         self.look()
         column = [unit._replace(stretch=k) for k in range(unit.stretch, len(self.layout.rounds))]
@@ -227,7 +231,7 @@ class Store:
 
     def end(self, unit: Unit) -> None:
         """Give up the claim of a unit."""
-        self.claims.free(_name(unit))
+        self.claims.free(unit.name)
 
     def close(self) -> None:
         """Give up all claims, and remove those of the dead."""
@@ -236,7 +240,7 @@ class Store:
 
     def mine(self, unit: Unit) -> bool:
         """Whether a unit is still claimed by this process: one that slept for long has lost it."""
-        return self.claims.mine(_name(unit))
+        return self.claims.mine(unit.name)
 
     def done(self, unit: Unit) -> dict[str, Any] | None:
         """What is known of a unit that is there whole, for all of its seeds; else None.
@@ -244,7 +248,7 @@ class Store:
         Raises:
             Damaged: if one of its files is missing or damaged.
         """
-        found = self.entries.found(_name(unit))
+        found = self.entries.found(unit.name)
         return found if found is not None and self._is(unit, found) else None
 
     def holds(self, unit: Unit) -> bool:
@@ -258,26 +262,24 @@ class Store:
 
     def _is(self, unit: Unit, mark: dict[str, Any]) -> bool:
         """Whether a mark is that of a unit's runs: one of other seeds, or of fewer, is not."""
-        return all(mark[name] == value for name, value in self._runs(unit).items())
-
-    def _runs(self, unit: Unit) -> dict[str, Any]:
-        """The runs of a unit: its cells, in short, its seeds, and after which rounds it begins and ends."""
-        layout = self.layout
-        names = list(layout.programs[unit.group].cells)[layout.cells_of(unit)]
-        cells = hashlib.sha256(json.dumps(names).encode()).hexdigest()
-        seeds, rounds = layout.seeds[layout.seeds_of(unit)], layout.stretch(unit.stretch)
-        return {"cells": cells, "seeds": list(seeds), "rounds": list(rounds)}
+        return all(mark[name] == value for name, value in self.layout.runs(unit).items())
 
     def write(
-        self, unit: Unit, arrays: Numbers, state: list[np.ndarray] | None, seconds: tuple[float, float], how: str
+        self,
+        unit: Unit,
+        runs: dict[str, Any],
+        arrays: Numbers,
+        state: list[np.ndarray] | None,
+        seconds: tuple[float, float],
+        how: str,
     ) -> None:
-        """Store a unit: its files, then its mark, with how it was run.
+        """Store a unit: its files, then its mark, with how it was run, and what runs it had when it was begun.
 
         Raises:
             OSError: if the disk is full or does not let itself be written; nothing that was stored is harmed.
         """
         files, kinds = {}, {}
-        self.entries.reopen(_name(unit))
+        self.entries.reopen(unit.name)
         for name, values in arrays.items():
             chunk, place = self.chunk(unit, values.dtype.name, values.shape), self._place(unit, name)
             files |= self.arrays.write(place, values, chunk, self.claims.alone(MANIFEST))
@@ -285,11 +287,13 @@ class Store:
         if state is not None:
             files |= self.entries.put(_state(unit), pack({str(k): leaf for k, leaf in enumerate(state)}))
         facts = {"arrays": kinds, "at_once": how, "compile": seconds[0], "run": seconds[1]}
-        self.entries.close(_name(unit), files, **self._runs(unit), **facts)
+        self.entries.close(unit.name, files, **runs, **facts)
         if unit.stretch and state is not None:  # the states before are no longer needed
             before = unit._replace(stretch=unit.stretch - 1)
-            self.entries.drop(_name(before), _state(before))
-        shutil.rmtree(self.path / "partial" / _name(unit), ignore_errors=True)
+            with self.claims.tried(before.name) as held:  # unless another process runs that one again
+                if held:
+                    self.entries.drop(before.name, _state(before))
+        shutil.rmtree(self.path / "partial" / unit.name, ignore_errors=True)
 
     def _place(self, unit: Unit, name: str) -> str:
         return f"{unit.group}/{unit.stretch}/{name}"
@@ -334,20 +338,18 @@ class Store:
 
     def marked(self, unit: Unit) -> bool:
         """Whether a unit has a mark, be it damaged or of other seeds."""
-        return self.entries.mark(_name(unit)).exists()
+        return self.entries.mark(unit.name).exists()
 
     def _mark(self, unit: Unit) -> dict[str, Any] | None:
         """The mark of a unit that is there; its files may be damaged."""
-        if not self.marked(unit):
-            return None
-        found = self.entries.facts(_name(unit))
-        return found if self._is(unit, found) else None
+        found = self.entries.there(unit.name)
+        return found if found is not None and self._is(unit, found) else None
 
     def _values(self, unit: Unit, name: str, kind: list[Any], mark: Any, known: dict[Any, Any]) -> np.ndarray:
         place, (dtype, size) = self._place(unit, name), kind
         if dtype not in NUMBERS:
             found = f"says that {name} is of dtype {dtype!r}: a stored sweep holds numbers alone"
-            raise Damaged(self.entries.mark(_name(unit)), found, self.path)
+            raise Damaged(self.entries.mark(unit.name), found, self.path)
         chunk = self.chunk(unit, dtype, tuple(size))
         if place not in known:
             self.arrays.check(place, chunk)
@@ -355,20 +357,22 @@ class Store:
         file = file_of(place, chunk.at)
         if len(size) > 1:
             actual = self.layout.size(unit)
-            array = values_of(self.entries.bytes(_name(unit), file, mark), dtype, chunk.size)
+            array = values_of(self.entries.bytes(unit.name, file, mark), dtype, chunk.size)
             return array[: actual.seeds, : actual.cells]
         version = file, str(mark["files"].get(file))  # one file for all units of a program
         if version not in known:
-            known[version] = values_of(self.entries.bytes(_name(unit), file, mark), dtype, chunk.size)
+            known[version] = values_of(self.entries.bytes(unit.name, file, mark), dtype, chunk.size)
         return known[version]
 
     def state(self, unit: Unit) -> Numbers:
         """What the runs of a unit carry, as `write` got it."""
-        return unpack(self.entries.bytes(_name(unit), _state(unit)))
+        return unpack(self.entries.bytes(unit.name, _state(unit)))
 
     def partial(self, unit: Unit, about: Any) -> Partial:
         """Where the segments of a unit under way are kept; those of a unit that has become another are removed."""
-        path = self.path / "partial" / _name(unit)
+        path = self.path / "partial" / unit.name
+        if path.exists() and not any(file.exists() for file in (path / "run.json", copy_of(path / "run.json"))):
+            shutil.rmtree(path)  # its removal was cut short
         with suppress(ValueError):  # what is damaged is named when it is read
             if path.exists() and differences(read_json(path / "run.json").get("run"), about):
                 shutil.rmtree(path)
@@ -381,12 +385,8 @@ class Store:
         return seconds, {mark["at_once"] for mark in marks}
 
 
-def _name(unit: Unit) -> str:
-    return ".".join(map(str, unit))
-
-
 def _state(unit: Unit) -> str:
-    return f"states/{_name(unit)}"
+    return f"states/{unit.name}"
 
 
 def _begun(file: Path) -> bool:

@@ -54,6 +54,11 @@ class Keys(NamedTuple):
     rounds: Any  # for the network and the step, with the round
     network: Any  # for network.init
 
+    @classmethod
+    def of(cls, seed: int) -> "Keys":
+        """Those of a seed."""
+        return cls(*jax.random.split(seed_key(seed), 5))
+
 
 class Carry(NamedTuple):
     """What goes from round to round, and from one stretch of a run to the next."""
@@ -114,7 +119,8 @@ def simulate(algorithm, problem, network, x0, key, since=None, *, rounds: int, e
         blank = jax.eval_shape(lambda memory: seen(network.at(memory, t, keys.network)[1]), carry.memory)
         blank = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), blank)
         (carry, world), costs = jax.lax.scan(step, (carry, blank), t + jnp.arange(every))
-        spent = jax.tree.map(lambda c: jnp.sum(c, axis=0), costs)
+        total = lambda c: c.summed() if isinstance(c, Tally) else jnp.sum(c, axis=0)
+        spent = jax.tree.map(total, costs, is_leaf=lambda c: isinstance(c, Tally))
         return carry, (measured(metrics, problem, carry.state, _plain(world)), spent)
 
     if since is not None:

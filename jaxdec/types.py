@@ -70,8 +70,12 @@ LAWS: dict[str, Law] = {
     ),
     "arcs": Law("arcs", "what a node hears can be had arc by arc, from W.arcs", "the method itself"),
     "asynchronous": Law("an asynchronous network", "a round is one event of a node or a pair", "the method itself"),
+    "hears all": Law(
+        'an asynchronous graph with hears="all"', "in an event a node hears all its neighbours", "the method itself"
+    ),
 }
-STRUCTURAL = frozenset({"push-pull", "server", "arcs", "asynchronous"})  # without them a step cannot even be taken
+# Without these a step cannot even be taken.
+STRUCTURAL = frozenset({"push-pull", "server", "arcs", "asynchronous", "hears all"})
 
 
 class World(NamedTuple):
@@ -96,7 +100,7 @@ class World(NamedTuple):
 class Tally:
     """A mean over nodes that is kept in whole numbers, and divided on the host alone: no rounding adds up.
 
-    It is (65536 high + low) times / over. Two halves, since their sums over rounds do not overflow 32 bits.
+    It is (65536 high + low) times / over, in two halves of 32 bits with low below 65536.
     """
 
     high: Int[Array, "*rounds"]
@@ -111,8 +115,14 @@ class Tally:
         >>> float(Tally.of(jnp.array([70000, 5]), 2, 10))
         14001.0
         """
-        low = jnp.sum(counts & 0xFFFF)
-        return cls(jnp.sum(counts >> 16) + (low >> 16), low & 0xFFFF, times, over)
+        return cls(counts >> 16, counts & 0xFFFF, times, over).summed()
+
+    def summed(self) -> "Tally":
+        """The sum of a stack of them: by bytes, so that the halves of eight million do not overflow."""
+        bytes_ = jnp.sum(self.low & 0xFF, axis=0)
+        more = jnp.sum(self.low >> 8, axis=0) + (bytes_ >> 8)
+        low = (more & 0xFF) << 8 | bytes_ & 0xFF
+        return dataclasses.replace(self, high=jnp.sum(self.high, axis=0) + (more >> 8), low=low)
 
     @property
     def value(self) -> np.ndarray:

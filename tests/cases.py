@@ -53,7 +53,7 @@ class Case:
 
 def coins(probability: float, count: int = 20, seed: int = 7) -> np.ndarray:
     """Which rounds of a run ProxSkip communicates in: its coin has a key of its own."""
-    keys = Keys(*jax.random.split(jax.random.key(seed), 5))
+    keys = Keys.of(seed)
     step = lambda t: jax.random.split(jax.random.fold_in(keys.rounds, t))[1]
     flip = lambda t: jax.random.bernoulli(fold(step(t), "coin"), probability)
     return np.asarray(jax.vmap(flip)(jnp.arange(count)))

@@ -19,7 +19,7 @@ def fold(key: Any, name: str) -> Any:
 
 def keys(seed: int) -> Keys:
     """The streams of a seed."""
-    return Keys(*jax.random.split(jax.random.key(seed), 5))
+    return Keys.of(seed)
 
 
 def keys_of(streams: Keys, t: Any) -> Any:

@@ -22,7 +22,7 @@ from jaxdec.spec import from_toml
 CLOSE = {"rtol": 0, "atol": 1e-12}
 EVENTS, SEED = 2000, 7
 SPEEDS = np.asarray([1.0, 1.1, 1.2, 1.3, 0.9, 0.1])
-KEYS = Keys(*jax.random.split(jax.random.key(SEED), 5))
+KEYS = Keys.of(SEED)
 SERVER = networks.server(N)
 TIES = [1.0, 1.0, 1.0, 0.5, 0.5, 0.125]
 
@@ -197,8 +197,10 @@ def test_what_cannot_run_asynchronously_is_told_what_does():
     server, ring = networks.asynchronous(SERVER), networks.asynchronous(networks.ring(N))
     with pytest.raises(ValueError, match=r"SGD cannot run asynchronously.*for AsynchronousSGD, FedAsync, .*Ringmaster"):
         run(A.SGD(lr=0.1), quadratic(0), server, rounds=1)
-    with pytest.raises(ValueError, match=r"DSGD cannot run asynchronously.*This network is for ADPSGD, SWIFT"):
+    with pytest.raises(ValueError, match=r"DSGD cannot run asynchronously.*This network is for ADPSGD$"):
         run(A.DSGD(lr=0.1), quadratic(0), ring, rounds=1, strict=False)
+    with pytest.raises(ValueError, match=r'SWIFT needs an asynchronous graph with hears="all"'):
+        run(A.SWIFT(lr=0.1), quadratic(0), ring, rounds=1, strict=False)
     with pytest.raises(ValueError, match=r"ADPSGD needs a doubly stochastic W .*This network is for SWIFT"):
         run(A.ADPSGD(lr=0.1), quadratic(0), networks.asynchronous(networks.ring(N), hears="all"), rounds=1)
     with pytest.raises(ValueError, match=r"FedBuff needs a server .*ADPSGD"):

@@ -1,5 +1,7 @@
 """Seeds that are run side by side: as many as fill a CPU, with the numbers of those run one by one."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from jaxdec import algorithms as A
 from jaxdec import networks, problems, sweep
 from jaxdec.metrics import consensus, loss
 from jaxdec.sweeps import execute, load
+from jaxdec.sweeps.store import MANIFEST, Store
 
 RING = networks.ring(4)
 SMALL, LARGE = problems.quadratic(4, 2, noise=0.2), problems.quadratic(4, 4000, noise=0.2)
@@ -61,6 +64,27 @@ def test_blocks_of_seeds_are_stored_by_name_and_extended_by_more_seeds(tmp_path,
     assert load(tmp_path).equals(again)
     np.testing.assert_array_equal(again.loss.sel(seed=range(150))[..., :3], stored.loss)
     np.testing.assert_allclose(again.loss, go(seeds=[*more, 5000], rounds=6).loss, rtol=1e-12, atol=1e-15)
+
+
+def test_a_block_is_marked_with_the_seeds_that_it_had_when_it_was_begun(tmp_path, monkeypatch):
+    met, real = [], Store.write
+
+    def extended(store, unit, *rest):
+        met.append(unit)
+        if unit.block == 1:  # 62 seeds where there is room for 63: another session asks for one more meanwhile
+            layout = replace(store.layout, seeds=tuple(range(126)))
+            with store.claims.alone(MANIFEST):
+                store._save(replace(store.manifest, layout=layout))
+            store.look()
+        return real(store, unit, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "write", extended)
+        go(tmp_path, seeds=125)
+    assert [unit.block for unit in met[:2]] == [0, 1]
+    found = go(tmp_path, seeds=126)
+    assert np.all(np.isfinite(found.loss))
+    np.testing.assert_allclose(found.loss, go(seeds=126).loss, rtol=1e-12, atol=1e-15)
 
 
 def test_what_was_run_in_several_shapes_says_so(tmp_path, monkeypatch):

@@ -158,7 +158,10 @@ def test_tallies_are_exact_beyond_32_bits():
         counts = jnp.full(3, 2**31 - 1, jnp.int32)
         assert float(Tally.of(counts, 1, 3)) == 2**31 - 1
         stacked = jax.vmap(lambda c: Tally.of(c, 2, 3))(jnp.tile(counts, (100, 1)))
-        assert float(jax.tree.map(lambda a: jnp.sum(a, axis=0), stacked)) == 200 * (2**31 - 1)
+        assert float(stacked.summed()) == 200 * (2**31 - 1)
+        rounds = Tally(jnp.zeros(40_000, jnp.int32), jnp.full(40_000, 65_535, jnp.int32), 1, 1)
+        assert float(rounds.summed()) == 40_000 * 65_535  # more than 2^31
+        assert float(Tally.of(jnp.full(40_000, 65_535, jnp.int32), 1, 1)) == 40_000 * 65_535
 
 
 # The time that it takes.

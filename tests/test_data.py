@@ -82,8 +82,8 @@ Y = [0, 1, 0, 1]
         (dict(inputs=np.zeros((9, 1)), targets=range(10, 19)), r"\[10, 11, 12, 13, 14, ...\] .* for regression"),
         (dict(inputs=X, targets=[0.0, 0.5, 1.0, 1.5], classes=2), "2 values that are not whole, such as 0.5"),
         (dict(inputs=X, targets=[1, 1, 1, 1]), "all 4 integer targets are 1"),
-        (dict(inputs=X, targets=Y, classes=1), "classes must be an integer of at least 2, got 1"),
-        (dict(inputs=X, targets=Y, classes=2.0), "classes must be an integer of at least 2, got 2.0"),
+        (dict(inputs=X, targets=Y, classes=1), "classes is an integer of at least 2; got 1"),
+        (dict(inputs=X, targets=Y, classes=2.0), "classes is an integer of at least 2; got 2.0"),
         (dict(inputs=X, targets=Y, test_inputs=X), "test_inputs given without test_targets"),
         (dict(inputs=X, targets=Y, test_targets=Y), "test_targets given without test_inputs"),
         (dict(inputs=X, targets=Y, test_inputs=X, test_targets=[0]), "test_inputs hold 4 samples and test_targets 1"),
@@ -167,12 +167,24 @@ def test_synthetic_sets_follow_the_seed(make):
 @pytest.mark.parametrize(
     ("make", "arguments", "message"),
     [
-        (synthetic_classification, dict(samples=2, features=3, classes=3), "samples must be .* at least 3, got 2"),
-        (synthetic_classification, dict(samples=9, features=1, classes=3), "features must be .* at least 2, got 1"),
-        (synthetic_classification, dict(samples=9, features=1, classes=1), "classes must be .* at least 2, got 1"),
+        (
+            synthetic_classification,
+            dict(samples=2, features=3, classes=3),
+            "samples is an integer of at least 3; got 2",
+        ),
+        (
+            synthetic_classification,
+            dict(samples=9, features=1, classes=3),
+            "features is an integer of at least 2; got 1",
+        ),
+        (
+            synthetic_classification,
+            dict(samples=9, features=1, classes=1),
+            "classes is an integer of at least 2; got 1",
+        ),
         (synthetic_classification, dict(samples=9, features=1, separation=-1.0), "separation must be .* got -1.0"),
-        (synthetic_regression, dict(samples=0, features=1), "samples must be an integer of at least 1, got 0"),
-        (synthetic_regression, dict(samples=9, features=1.5), "features must be an integer of at least 1, got 1.5"),
+        (synthetic_regression, dict(samples=0, features=1), "samples is an integer of at least 1; got 0"),
+        (synthetic_regression, dict(samples=9, features=1.5), "features is an integer of at least 1; got 1.5"),
         (synthetic_regression, dict(samples=9, features=1, noise=float("inf")), "noise must be a finite .* got inf"),
     ],
 )

@@ -214,6 +214,23 @@ def test_what_is_lost_is_paid_for_and_what_sleeps_is_not():
         np.testing.assert_allclose(sent.mean(), 0.36, atol=0.1)
 
 
+def test_what_was_silent_before_a_node_slept_is_not_paid_for_and_what_was_lost_is():
+    """Nested failures against a count of arcs that are used: the coins of matchings, and both ends awake."""
+    matcha, counts = networks.matcha(graphs.ring(16), 0.6), []
+    for network in (sleeping(matcha, 0.3), sleeping(lossy(matcha, 0.5), 0.3), lossy(sleeping(matcha, 0.3), 0.5)):
+        memory = network.init(jax.random.key(1))
+        for t, key in enumerate(jax.random.split(jax.random.key(2), 8)):
+            inner = matcha.at((), jnp.asarray(t), key)[1].W.arcs
+            memory, world = network.at(memory, jnp.asarray(t), key)
+            awake = np.asarray(world.active)
+            before = np.asarray(inner.exists & inner.used)
+            used = before & awake[:, None] & awake[np.asarray(inner.sender)]
+            np.testing.assert_allclose(world.sent, used.sum() / np.asarray(inner.exists).sum(), **CLOSE)
+            counts.append((before.sum(), used.sum()))
+    assert len(set(counts)) > 8
+    assert all(used < before for before, used in counts if before)
+
+
 def test_a_node_that_sleeps_keeps_its_rows():
     fields = ("x", "y", "g")
     row = lambda a: a @ jnp.sqrt(jnp.arange(1.0, D + 1))  # a number for each node, which changes where its row does

@@ -139,10 +139,10 @@ def test_dirichlet_refuses_alpha(alpha):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (dict(data=LABELS, n=0), "n must be an integer of at least 1, got 0"),
-        (dict(data=LABELS, n=2.0), "n must be an integer of at least 1, got 2.0"),
+        (dict(data=LABELS, n=0), "n is an integer of at least 1; got 0"),
+        (dict(data=LABELS, n=2.0), "n is an integer of at least 1; got 2.0"),
         (dict(data=LABELS, n=1001), "n=1001 nodes cannot each hold one of 1000 samples; use at most 1000 nodes"),
-        (dict(data=LABELS, n=5, min_samples=-1), "min_samples must be an integer of at least 0, got -1"),
+        (dict(data=LABELS, n=5, min_samples=-1), "min_samples is an integer of at least 0; got -1"),
         (dict(data=LABELS, n=5, min_samples=201), "5 nodes with min_samples=201 need 1005 samples, .* are 1000"),
         (dict(data=REGRESSION, n=5), "'synthetic_regression' is a regression set and has no labels"),
         (dict(data=LABELS.astype(float), n=5), r"array of integers, got shape \(1000,\) float64; convert"),
@@ -163,7 +163,7 @@ def test_dirichlet_gives_up_saying_how_far_it_got():
 @pytest.mark.parametrize(
     ("data", "n", "message"),
     [
-        (LABELS, 0, "n must be an integer of at least 1, got 0"),
+        (LABELS, 0, "n is an integer of at least 1; got 0"),
         (LABELS, 1001, "n=1001 nodes cannot each hold one of 1000 samples"),
         (100, 4, r"got 100; try range\(100\)"),
     ],
@@ -205,7 +205,7 @@ def test_from_lists_refuses(lists, message):
 
 
 def test_from_lists_refuses_an_empty_training_set():
-    with pytest.raises(ValueError, match="total must be an integer of at least 1, got 0"):
+    with pytest.raises(ValueError, match="total is an integer of at least 1; got 0"):
         from_lists([[0]], total=0)
 
 
@@ -229,7 +229,7 @@ def test_label_counts_have_a_column_for_a_class_without_samples():
         ([0, -1, 1], None, r"labels \[-1\] are outside 0..1"),
         ([0, 1], None, "the partition is one of 3 samples, but the data has 2;"),
         ([0.0, 1.0, 2.0], None, "array of integers"),
-        ([0, 1, 2], 0, "classes must be an integer of at least 1, got 0"),
+        ([0, 1, 2], 0, "classes is an integer of at least 1; got 0"),
     ],
 )
 def test_label_counts_refuse(labels, classes, message):
@@ -370,13 +370,13 @@ def test_clusters_are_found_by_tsne_and_a_mixture():
     [
         (lambda: classes_per_node(LABELS, 8, 11), "k=11 classes per node, but there are only 10"),
         (lambda: classes_per_node(LABELS, 4, 2), "4 nodes of k=2 classes own at most 8 of the 10 classes"),
-        (lambda: classes_per_node(LABELS, 8, 0), "k must be an integer of at least 1"),
+        (lambda: classes_per_node(LABELS, 8, 0), "k is an integer of at least 1"),
         (lambda: classes_per_node([0, 0, 0, 0, 1], 4, 2), "class 1 has 1 samples for the 4 nodes that own it"),
         (lambda: classes_per_node(LABELS, 2, 2, owned=[[0, 1], [1, 1]]), "owned must be n=2 lists of k=2 different"),
         (lambda: classes_per_node(LABELS, 1, 2, owned=[[0, 10]]), r"owned names the classes \[10\]"),
         (lambda: classes_per_node(REGRESSION, 2, 2), "is a regression set and has no labels"),
         (lambda: shards(LABELS, 10, per_node=101), "10 nodes of 101 shards need 1010 samples"),
-        (lambda: shards(LABELS, 10, per_node=0), "per_node must be an integer of at least 1"),
+        (lambda: shards(LABELS, 10, per_node=0), "per_node is an integer of at least 1"),
         (lambda: main_class(LABELS, 10, 1.1), r"share is a fraction in \[0, 1\], got 1.1"),
         (lambda: main_class([0, 0, 0], 2, 0.5), "at least two classes; all labels are 0"),
         (lambda: main_class(np.repeat([0, 1], [9, 1]), 5, 0.5), "the smallest class has 1 samples, too few for n=5"),

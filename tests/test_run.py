@@ -100,7 +100,7 @@ def test_schedules_are_called_with_the_round_and_share_one_program():
         states[start] = run(A.DSGD(lr=lr), PROBLEM, RING, rounds=3, x0=np.ones(3), seed=1).state.x
     assert loop._compiled._cache_size() == before + 1
     x = jnp.ones((6, 3))
-    keys = loop.Keys(*jax.random.split(jax.random.key(1), 5))
+    keys = loop.Keys.of(1)
     for t in range(3):
         x = RING.W @ (x - decaying(0.2, 2.0, t) * PROBLEM.grad(x, PROBLEM.sample(keys.data, t)))
     np.testing.assert_allclose(states[0.2], x, **CLOSE)

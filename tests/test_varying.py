@@ -164,7 +164,7 @@ def test_a_random_network_draws_its_w_uniformly_from_the_key():
 def test_a_run_follows_the_network_of_each_round(name):
     network, problem = FAMILIES[name], quadratic(0.5)
     result = jaxdec.run(algorithms.DSGD(lr=0.3), problem, network, rounds=20, x0=X0, seed=7)
-    keys = Keys(*jax.random.split(jax.random.key(7), 5))
+    keys = Keys.of(7)
     grad, x = gradients(problem, keys.data, 20), np.tile(X0, (N, 1))
     for t in range(20):
         key_network, _ = jax.random.split(jax.random.fold_in(keys.rounds, t))

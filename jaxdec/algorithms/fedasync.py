@@ -4,7 +4,6 @@ from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxdec import checks
 from jaxdec._module import module, static, step_size
@@ -62,8 +61,7 @@ class FedAsync:
     def check(self) -> None:
         checks.integer("FedAsync.local_steps", self.local_steps)
         checks.choice("FedAsync.form", self.form, ("constant", "polynomial", "hinge"))
-        mixing = np.asarray(self.mixing)
-        if not np.all((mixing > 0) & (mixing <= 1)):
+        if not checks.bounded(self.mixing, lambda a: (a > 0) & (a <= 1)):
             raise ValueError(f"FedAsync.mixing is a client's weight alpha, in (0, 1]; got {self.mixing}")
         for name, value in (("rho", self.rho), ("a", self.a), ("b", self.b)):
             checks.weight(f"FedAsync.{name}", value, "a number")

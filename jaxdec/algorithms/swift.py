@@ -50,7 +50,7 @@ class SWIFT:
     True
     """
 
-    requires: ClassVar[frozenset[str]] = frozenset({"asynchronous", "row stochastic"})
+    requires: ClassVar[frozenset[str]] = frozenset({"asynchronous", "hears all", "row stochastic"})
     absent: ClassVar[str] = "own"
     lr: StepSize = step_size()
     period: ScalarLike = 1

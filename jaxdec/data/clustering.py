@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jaxdec import checks
 from jaxdec.data.partitions import Partition, from_lists
-from jaxdec.data.sources import Dataset, dense, whole
+from jaxdec.data.sources import Dataset, dense, sklearn_state
 
 __all__ = ["clusters", "rebalanced", "tsne_clusters"]
 
@@ -91,12 +92,12 @@ def tsne_clusters(data: Dataset, n: int, seed: int = 0, *, perplexity: float = 3
     from sklearn.mixture import GaussianMixture
 
     dense(data, "tsne_clusters")
-    n, total = whole("n", n, least=1), len(data.targets)
+    n, total = checks.integer("n", n, 1), len(data.targets)
     if n > total:
         raise ValueError(f"n={n} clusters of {total} samples; use at most {total}")
     if not 0 < perplexity < total:
         raise ValueError(f"perplexity is positive and below the number of samples, {total}; got {perplexity!r}")
     samples = np.column_stack([data.inputs.reshape(total, -1), data.targets.reshape(total, -1)]).astype(np.float32)
-    points = TSNE(2, perplexity=perplexity, random_state=seed).fit_transform(samples)
-    mixture = GaussianMixture(n, tol=1e-6, n_init=4, max_iter=2000, random_state=seed)
+    points = TSNE(2, perplexity=perplexity, random_state=sklearn_state(seed)).fit_transform(samples)
+    mixture = GaussianMixture(n, tol=1e-6, n_init=4, max_iter=2000, random_state=sklearn_state(seed))
     return mixture.fit_predict(points).astype(np.int32)

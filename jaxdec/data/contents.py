@@ -5,8 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jaxdec import checks
 from jaxdec.data.partitions import Partition, check_reach, class_labels
-from jaxdec.data.sources import Dataset, whole
+from jaxdec.data.sources import Dataset
 
 __all__ = ["Statistics", "describe", "label_counts", "statistics"]
 
@@ -30,7 +31,7 @@ def label_counts(partition: Partition, data: Dataset | ArrayLike, classes: int |
     check_reach(partition, len(labels), data.name if isinstance(data, Dataset) else "the data")
     if classes is None:
         classes = data.classes if isinstance(data, Dataset) else max(int(labels.max()) + 1, 1)
-    classes = whole("classes", classes, least=1)
+    classes = checks.integer("classes", classes, 1)
     outside = np.unique(labels[(labels < 0) | (labels >= classes)])
     if len(outside):
         raise ValueError(

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from jaxdec import checks
 from jaxdec.data.partitions import Partition, class_labels, concentration, from_lists, node_count
-from jaxdec.data.sources import Dataset, whole
+from jaxdec.data.sources import Dataset
 
 __all__ = ["DIRICHLET_ATTEMPTS", "classes_per_node", "dirichlet", "main_class", "shards"]
 
@@ -46,7 +46,7 @@ def dirichlet(data: Dataset | ArrayLike, n: int, alpha: float, seed: int = 0, mi
     (4, 300, 0)
     """
     labels = class_labels(data)
-    min_samples = whole("min_samples", min_samples, least=0)
+    min_samples = checks.integer("min_samples", min_samples, 0)
     n = node_count(n, len(labels), least=min_samples)
     if n * min_samples > len(labels):
         raise ValueError(
@@ -112,7 +112,7 @@ def classes_per_node(
     [2, 2, 2, 2, 2, 2, 2, 2]
     """
     labels = class_labels(data)
-    n, k = node_count(n, len(labels)), whole("k", k, least=1)
+    n, k = node_count(n, len(labels)), checks.integer("k", k, 1)
     classes, rng = np.unique(labels), np.random.default_rng(checks.seed("seed", seed))
     owns = _drawn(classes, n, k, rng) if owned is None else _given(owned, classes, n, k)
     lists: list[list[np.ndarray]] = [[] for _ in range(n)]
@@ -185,7 +185,7 @@ def shards(data: Dataset | ArrayLike, n: int, per_node: int = 2, seed: int = 0) 
     2
     """
     labels = class_labels(data)
-    n, per_node = node_count(n, len(labels)), whole("per_node", per_node, least=1)
+    n, per_node = node_count(n, len(labels)), checks.integer("per_node", per_node, 1)
     if n * per_node > len(labels):
         raise ValueError(f"{n} nodes of {per_node} shards need {n * per_node} samples, but there are {len(labels)}")
     pieces = np.array_split(np.argsort(labels, kind="stable"), n * per_node)

@@ -14,7 +14,7 @@ import wadler_lindig as wl
 from numpy.typing import ArrayLike
 
 from jaxdec import checks
-from jaxdec.data.sources import Dataset, whole
+from jaxdec.data.sources import Dataset
 
 __all__ = [
     "Partition",
@@ -108,7 +108,7 @@ def from_lists(
     >>> partition.indices.tolist(), partition.counts.tolist(), partition.unused()
     ([[0, 1, 2], [4, 4, 4]], [3, 1], 1)
     """
-    total = whole("total", total, least=1)
+    total = checks.integer("total", total, 1)
     if len(lists) == 0:
         raise ValueError("lists is empty; give one list of sample positions per node, for at least one node")
     rows = [_positions(i, row, allow_empty) for i, row in enumerate(lists)]
@@ -212,7 +212,7 @@ def quantity(data: Dataset | ArrayLike, n: int, alpha: float, seed: int = 0, min
     (1000, 0)
     """
     total = _length(data)
-    min_samples = whole("min_samples", min_samples, least=0)
+    min_samples = checks.integer("min_samples", min_samples, 0)
     n = node_count(n, total, least=min_samples)
     if n * min_samples > total:
         raise ValueError(f"{n} nodes of at least {min_samples} samples need {n * min_samples}, but there are {total}")
@@ -261,7 +261,7 @@ def concentration(alpha: float, n: int) -> None:
 
 def node_count(n: int, total: int, least: int = 1) -> int:
     """n, if so many nodes can hold a sample each, or need none."""
-    n = whole("n", n, least=1)
+    n = checks.integer("n", n, most=10**18)
     if least and n > total:
         raise ValueError(f"n={n} nodes cannot each hold one of {total} samples; use at most {total} nodes")
     checks.affordable(f"a partition over {n} nodes", 200 * n, "take fewer nodes")

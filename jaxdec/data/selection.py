@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxdec import checks
-from jaxdec.data.sources import Dataset, whole
+from jaxdec.data.sources import Dataset
 
 __all__ = ["subset", "take"]
 
@@ -62,7 +62,7 @@ def take(data: Dataset, count: int, seed: int = 0) -> Dataset:
     [10, 10, 10, 10, 10, 10, 10, 10, 10, 10]
     """
     total, rng = len(data.targets), np.random.default_rng(checks.seed("seed", seed))
-    if (count := whole("count", count, least=1)) > total:
+    if (count := checks.integer("count", count, 1)) > total:
         raise ValueError(f"count is {count}, but {data.name} has {total} training samples")
     labels = data.targets if data.classes is not None and data.targets.ndim == 1 else np.zeros(total, int)
     place = np.empty(total)  # of a sample in its class, in (0, 1): the first `count` places are a share of every class

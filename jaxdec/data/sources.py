@@ -1,7 +1,6 @@
 """Datasets: validated NumPy arrays of samples, from scikit-learn (nothing downloaded), or your own."""
 
 import math
-import operator
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,7 +10,19 @@ import scipy.sparse as sp
 import wadler_lindig as wl
 from numpy.typing import ArrayLike
 
-__all__ = ["INPUT_DTYPES", "Dataset", "binary", "breast_cancer", "dataset", "digits", "pixels", "split", "whole"]
+from jaxdec import checks
+
+__all__ = [
+    "INPUT_DTYPES",
+    "Dataset",
+    "binary",
+    "breast_cancer",
+    "dataset",
+    "digits",
+    "pixels",
+    "sklearn_state",
+    "split",
+]
 
 INPUT_DTYPES = tuple(
     np.dtype(kind) for kind in ("f4", "f8", *(f"{sign}{size}" for sign in ("i", "u") for size in (1, 2, 4, 8)))
@@ -107,7 +118,7 @@ def dataset(
     if images and inputs.dtype.kind in "iu" and inputs.dtype != np.uint8:
         raise ValueError(f"images are bytes, uint8, or floats; got inputs of {inputs.dtype}. Convert with .astype")
     if classes is not None:
-        classes = whole("classes", classes, least=2)
+        classes = checks.integer("classes", classes, 2)
     elif targets.dtype.kind in "iub":
         classes = len(np.unique(targets))
         if classes < 2:
@@ -257,17 +268,6 @@ def split(data: Dataset, fraction: float, seed: int = 0) -> tuple[Dataset, Datas
     return rest, tuning
 
 
-def whole(name: str, value: object, least: int) -> int:
-    """`value` as an int of at least `least`; ValueError naming the argument otherwise."""
-    try:
-        number = operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        number = None
-    if number is None or number < least:
-        raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
-    return number
-
-
 def _csr(inputs: Any) -> Any:
     found = sp.csr_array(inputs, dtype=np.float32 if inputs.dtype == np.float32 else np.float64)
     found.sum_duplicates()
@@ -379,5 +379,12 @@ def _held_out(
             f"{name} must be {none or 'such as to '}leave at least {classes} of the {total} samples"
             f"{'' if labels is None else ', one per class,'} on each side of the split, got {fraction!r}"
         )
-    stay, held = train_test_split(np.arange(total), test_size=fraction, random_state=seed, stratify=labels)
+    state = sklearn_state(seed)
+    stay, held = train_test_split(np.arange(total), test_size=fraction, random_state=state, stratify=labels)
     return np.asarray(stay), np.asarray(held)
+
+
+def sklearn_state(seed: int) -> Any:
+    """A seed as scikit-learn takes it, whose own seeds end at 2^32."""
+    seed = checks.seed("seed", seed)
+    return seed if seed < 2**32 else np.random.RandomState([seed % 2**32, seed >> 32])

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 
 from jaxdec import checks
 from jaxdec.data.files import Remote, cache, check_digest, content, expanded, file, opened
-from jaxdec.data.sources import Dataset, dataset, whole
+from jaxdec.data.sources import Dataset, dataset
 
 __all__ = ["CALLED", "DENSE", "SHA256", "SUFFIXES", "URL", "libsvm"]
 
@@ -63,7 +63,7 @@ def libsvm(
         ValueError: if the file is not in the format, is corrupt, or is another one than its name says; or if dense
             inputs do not fit in this machine's memory.
     """
-    features = None if features is None else whole("features", features, least=1)
+    features = None if features is None else checks.integer("features", features, most=10**18)
     path, test = _files(path_or_name)
     read = {where: _read(where) for where in (path, test) if where is not None}
     largest = _largest(read, base)

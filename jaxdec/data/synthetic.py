@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from jaxdec import checks
-from jaxdec.data.sources import Dataset, dataset, whole
+from jaxdec.data.sources import Dataset, dataset
 
 __all__ = ["synthetic_classification", "synthetic_regression"]
 
@@ -36,9 +36,9 @@ def synthetic_classification(
     >>> task.inputs.shape, task.classes
     ((100, 5), 3)
     """
-    classes = whole("classes", classes, least=2)
-    samples = whole("samples", samples, least=classes)
-    features = whole("features", features, least=classes - 1)
+    classes = checks.integer("classes", classes, 2)
+    samples = checks.integer("samples", samples, classes, most=10**18)
+    features = checks.integer("features", features, classes - 1, most=10**18)
     separation = _nonnegative("separation", separation)
     _fits(samples, features)
     rng = np.random.default_rng(checks.seed("seed", seed))
@@ -74,8 +74,8 @@ def synthetic_regression(samples: int, features: int, noise: float = 0.1, seed: 
     >>> task.targets.shape, task.classes
     ((100,), None)
     """
-    samples = whole("samples", samples, least=1)
-    features = whole("features", features, least=1)
+    samples = checks.integer("samples", samples, 1, most=10**18)
+    features = checks.integer("features", features, 1, most=10**18)
     noise = _nonnegative("noise", noise)
     _fits(samples, features)
     rng = np.random.default_rng(checks.seed("seed", seed))

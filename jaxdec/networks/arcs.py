@@ -8,12 +8,13 @@ The law: `W @ x` equals `W.own * x + W.arcs.sum(W.arcs.weight * W.arcs.hear(x))`
 for what a mask leaves of it.
 """
 
+from dataclasses import replace
 from typing import Any, Literal, TypeAlias, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Int, Num
+from jaxtyping import Array, Bool, Float, Int, Num
 
 from jaxdec import checks
 from jaxdec._module import module, static
@@ -126,7 +127,8 @@ class Arcs:
 
     weight: Num[Known, "n k"]  # that the node puts on what it hears
     who: Table | Pairs
-    alive: Bool[Known, "n k"] | None = None  # which arcs carry something; None: all
+    alive: Bool[Known, "n k"] | None = None  # on which something arrives; None: on all
+    used: Bool[Known, "n k"] | None = None  # on which something is sent, be it lost or not; None: on all
 
     @property
     def sender(self) -> Int[Known, "n k"]:
@@ -147,6 +149,12 @@ class Arcs:
     def arrived(self) -> Bool[Known, "n k"]:
         """Where there is an arc, and nothing of it was lost or slept through in this round."""
         return self.exists if self.alive is None else self.exists & self.alive
+
+    @property
+    def sent(self) -> Float[Known, ""]:
+        """The share of the arcs on which something is sent."""
+        used = self.exists if self.used is None else self.exists & self.used
+        return jnp.sum(used) / jnp.maximum(1, jnp.sum(self.exists)).astype(self.weight.dtype)
 
     def hear(self, x, slot: int | None = None):
         """What is at the other end, (n, k, ...) of (n, ...), arrived or not; of one slot alone, (n, ...).
@@ -176,17 +184,19 @@ class Masks:
         """Of a coin per undirected link that on each arc, (n, k): the same on both arcs of a link."""
         return self.arcs.who.both(coins)  # pyrefly: ignore[missing-attribute]
 
-    def masked(self, alive: Bool[Known, "n k"], rule: Rule = "link") -> Any:
+    def masked(self, alive: Bool[Known, "n k"], rule: Rule = "link", *, silent: bool = False) -> Any:
         """The operator without the arcs that are not alive.
 
         Args:
             alive: where something arrives; what it says of slots without an arc does not matter.
+            silent: whether nothing is sent on the others, and so nothing paid for.
             rule: where the weight of an arc that is lost goes. "link" and "self": to the receiver's own vector, which
                 leaves a symmetric W symmetric if both arcs of a link are lost together. "sender": to the sender's own
                 vector, which keeps the sums of columns. "renormalize": to all that arrived, in proportion. "drop": it
                 is missing.
         """
         own, arcs = self.own, self.arcs  # pyrefly: ignore[missing-attribute]
+        used = arcs.used if not silent else alive if arcs.used is None else alive & arcs.used
         alive = alive & arcs.arrived
         weight, lost = jnp.where(alive, arcs.weight, 0), jnp.where(alive, 0, arcs.weight)
         match rule:
@@ -200,7 +210,7 @@ class Masks:
                 own, weight = own / total, weight / total[:, None]
             case _:
                 checks.choice("rule", rule, RULES)
-        return ByArcs(own, Arcs(weight, arcs.who, alive))
+        return ByArcs(own, Arcs(weight, arcs.who, alive, used))
 
 
 @module
@@ -227,7 +237,7 @@ class ByArcs(Masks):
 
     def lazy(self):
         """(I + W) / 2."""
-        return ByArcs((1 + self.own) / 2, Arcs(self.arcs.weight / 2, self.arcs.who, self.arcs.alive))
+        return ByArcs((1 + self.own) / 2, replace(self.arcs, weight=self.arcs.weight / 2))
 
 
 def roomy(n: int, k: int, dtype: Any) -> None:

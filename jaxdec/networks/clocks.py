@@ -72,9 +72,7 @@ class LogNormal(Clocks):
 
     def check(self, n: int) -> None:
         super().check(n)
-        spread = np.asarray(self.spread)
-        if not (np.issubdtype(spread.dtype, np.number) and np.all(np.isfinite(spread) & (spread >= 0))):
-            raise ValueError(f"spread is a standard deviation, finite and not negative; got {self.spread}")
+        checks.weight("spread", self.spread, "a standard deviation")
 
 
 @module

@@ -257,10 +257,9 @@ class Matchings:
         return ()
 
     def at(self, memory: tuple[()], t: Int[Array, ""], key: PRNGKey) -> tuple[tuple[()], World]:
-        arcs, coins = self.base.arcs, jax.random.uniform(key, self.probability.shape, jnp.float32) < self.probability
-        used = coins[self.matching]
-        sent = jnp.sum(used & arcs.exists) / jnp.maximum(1, jnp.sum(arcs.exists)).astype(arcs.weight.dtype)
-        return memory, World(self.base.masked(used, "link"), sent=sent)
+        coins = jax.random.uniform(key, self.probability.shape, jnp.float32) < self.probability
+        W = self.base.masked(coins[self.matching], "link", silent=True)
+        return memory, World(W, sent=W.arcs.sent)
 
 
 def matcha(graph: Any, budget: float) -> Matchings:

@@ -96,7 +96,7 @@ class Asynchronous:
         if self.graph is None:
             return frozenset({"asynchronous", "server"})
         if self.graph.hears == "all":
-            return frozenset({"asynchronous", "row stochastic"})
+            return frozenset({"asynchronous", "hears all", "row stochastic"})
         return frozenset({"asynchronous", "symmetric", "doubly stochastic", "row stochastic", "column stochastic"})
 
     def init(self, key: PRNGKey) -> Clock:

@@ -113,14 +113,9 @@ class Sleeping:
         inner, world = self.inner.at(memory.inner, t, key)
         failed, asleep = self.activity.at(memory.failed, t)
         active = ~asleep if world.active is None else world.active & ~asleep
-        arcs = world.W.arcs
-        awake = active[:, None] & arcs.hear(active)
-        return Memory(inner, failed), world._replace(
-            W=world.W.masked(awake, "link"),
-            active=active,
-            p=world.p * (1 - self.activity.probability),  # pyrefly: ignore[missing-attribute]
-            sent=jnp.sum(awake & arcs.exists) / jnp.maximum(1, jnp.sum(arcs.exists)).astype(arcs.weight.dtype),
-        )
+        W = world.W.masked(active[:, None] & world.W.arcs.hear(active), "link", silent=True)
+        p = world.p * (1 - self.activity.probability)  # pyrefly: ignore[missing-attribute]
+        return Memory(inner, failed), world._replace(W=W, active=active, p=p, sent=W.arcs.sent)
 
     def check(self) -> None:
         _check(self.inner)

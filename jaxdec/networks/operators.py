@@ -273,7 +273,7 @@ class Identity(Masks):
     def arcs(self):
         return Arcs(np.zeros((self.n, 0), int), table(np.zeros((self.n, 0), int)))
 
-    def masked(self, alive: Any, rule: Rule = "link"):
+    def masked(self, alive: Any, rule: Rule = "link", *, silent: bool = False):
         """The identity again: there is nothing to lose."""
         checks.choice("rule", rule, RULES)
         return self

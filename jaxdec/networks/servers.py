@@ -71,10 +71,10 @@ class Server:
         if self.participation is not None:
             if self.cohort is not None:
                 raise ValueError("who takes part is random or a cohort of fixed size: give participation or cohort")
-            if not checks.bounded(self.participation, lambda p: (p > 0) & (p <= 1)):
+            if jnp.ndim(self.participation) or not checks.bounded(self.participation, lambda p: (p > 0) & (p <= 1)):
                 raise ValueError(
-                    f"participation is the probability that a client takes part, in (0, 1]; got {self.participation}. "
-                    "For a fixed number of clients pass cohort"
+                    f"participation is the probability that a client takes part, one for all in (0, 1]; got "
+                    f"{self.participation}. For a fixed number of clients pass cohort"
                 )
         if self.cohort is not None:
             checks.integer("the size of a cohort", self.cohort)

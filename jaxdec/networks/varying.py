@@ -159,7 +159,7 @@ def random_erdos_renyi(n: int, probability: float, *, pool: int = POOL, seed: in
         ValueError: if the union of the pool's graphs is not connected.
     """
     pairs = _nodes(n) * (n - 1) // 2
-    if not 0 < probability <= 1:
+    if not checks.bounded(probability, lambda p: (p > 0) & (p <= 1)):
         raise ValueError(f"probability is {probability}; expected a number above 0 and at most 1")
     rng = np.random.default_rng(checks.seed("seed", seed))
     row, column = np.tril_indices(n, -1)

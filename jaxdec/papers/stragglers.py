@@ -58,7 +58,7 @@ def problem(*, zeta: float, noise: float = 1.0, d: int = 20) -> problems.Quadrat
 
 def barrier(network: Any, seed: int, rounds: int) -> Float[Array, " records"]:
     """When synchronous rounds end, each of which waits for the slowest of the clocks that an asynchronous run has."""
-    key = Keys(*jax.random.split(jax.random.key(seed), 5)).network
+    key = Keys.of(seed).network
     nodes, counts = jnp.arange(network.n), jnp.arange(rounds)
     one = lambda i, c: network.speed.seconds(key, i, c, network.n)
     lasts = jax.vmap(lambda c: jnp.max(jax.vmap(one, (0, None))(nodes, c)))(counts)

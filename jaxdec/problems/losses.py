@@ -90,7 +90,7 @@ def from_loss(
     ...     return jnp.sqrt(1 + (a @ x - y) ** 2)
     >>> problem = from_loss(robust, (A, A @ np.ones(3) + 0.1 * b), init=np.zeros(3), batch_size=5)
     >>> result = run(algorithms.KGT(lr=0.1, local_steps=4), problem, networks.ring(8), rounds=50)
-    >>> bool(jnp.linalg.norm(result.state.x.mean(axis=0) - 1) < 0.1)
+    >>> bool(jnp.linalg.norm(result.state.x.mean(axis=0) - 1) < 0.1)  # minibatches leave 0.04 to 0.07
     True
     """
     if isinstance(data, Dataset):

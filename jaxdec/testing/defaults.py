@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from jaxdec import checks, graphs, loop, networks, problems
-from jaxdec._module import module, seed_key, static
+from jaxdec._module import module, static
 from jaxdec.networks.clocks import Fixed
 from jaxdec.networks.events import Asynchronous, Neighbours
 from jaxdec.networks.families import PushPull
@@ -171,7 +171,7 @@ def gradients(problem: Any, key_data: PRNGKey, count: int) -> Callable[..., np.n
 
 def keys(seed: int) -> loop.Keys:
     """The streams of a seed."""
-    return loop.Keys(*jax.random.split(seed_key(seed), 5))
+    return loop.Keys.of(seed)
 
 
 def round_keys(streams: loop.Keys, t: Any) -> Any:

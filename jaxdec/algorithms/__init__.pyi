@@ -1,6 +1,7 @@
 from .ab import AB
 from .ad_psgd import ADPSGD
 from .artemis import DORE, Artemis
+from .asy_sonata import ASYSONATA
 from .asynchronous_sgd import AsynchronousSGD
 from .aug_dgm import AugDGM
 from .choco import ChocoGossip, ChocoSGD, QuantizedGossip
@@ -30,6 +31,7 @@ from .qg_dsgdm import QGDSGDm
 from .quantized_push_sum import DirectlyQuantizedPushSum, QuantizedPushSum, QuantizedPushSumGossip
 from .rennala_sgd import RennalaSGD
 from .ringmaster_asgd import RingmasterASGD
+from .running_sums import RobustPushSum, RobustStochasticGradientPush
 from .savic import SAVIC, HeavyBall, LocalSAVIC
 from .scaffold import SCAFFOLD
 from .swift import SWIFT
@@ -37,6 +39,7 @@ from .swift import SWIFT
 __all__ = [
     "AB",
     "ADPSGD",
+    "ASYSONATA",
     "D2",
     "DIANA",
     "DORE",
@@ -86,5 +89,7 @@ __all__ = [
     "RandMCM",
     "RennalaSGD",
     "RingmasterASGD",
+    "RobustPushSum",
+    "RobustStochasticGradientPush",
     "StochasticGradientPush",
 ]

@@ -18,8 +18,10 @@ def empty(W, z):
 def delivered(W, z, flight):
     """What nodes keep of z and take in, (n, ...), and what is under way after that, (n, k, ...).
 
-    All that is under way on an arc arrives with the next message that does.
+    All that is under way on an arc arrives with the next message that does. A node keeps what it does not send, W_ii z_i
+    where columns sum to one: so nothing is rounded away between the two, which in float32 adds up over 1e5 rounds.
     """
-    flight = flight + W.arcs.weight[..., None] * W.arcs.hear(z)
+    sent = W.arcs.weight[..., None] * W.arcs.hear(z)
+    flight = flight + sent
     got = jnp.where(W.arcs.arrived[..., None], flight, 0)
-    return W.own[:, None] * z + jnp.sum(got, axis=1), flight - got
+    return z - W.arcs.given(sent) + jnp.sum(got, axis=1), flight - got

@@ -40,9 +40,11 @@ class RobustPushSum:
     With F the mass under way, from U = x0, y = 1 and F = 0, on every arc j -> i and for (U, y) together::
 
         F_ij = F_ij + W_ij U_j
-        U_i = W_ii U_i + Σ_(j that arrives at i) F_ij
+        U_i = U_i - Σ_k W_ki U_i + Σ_(j that arrives at i) F_ij
         F_ij = 0 where j arrives at i
         X = U / y
+
+    where U_i - Σ_k W_ki U_i is W_ii U_i, without what is rounded away between the two.
 
     Symbols: X is `x` (n, d), the estimates; U is `u` (n, d) and y is `y` (n,), whose ratio it is; F is `flight`
     (n, k, d + 1), numerators and masses. The paper's running sums and what was last heard of them are sums over time
@@ -51,8 +53,8 @@ class RobustPushSum:
     W: column stochastic, as of what is sent; `networks.lossy(network, loss, rule="arcs")` of such a network, or the
     network itself. Arcs have a slot that does not change.
     Guarantee: Σ u_i + Σ F_ij = Σ x0_i and Σ y_i + Σ F_ij = n in every round, and X goes to the mean of x0 if every arc
-    of a strongly connected graph delivers again and again. Without loss it is `PushSumGossip`. In float32 X is within
-    1e-5 of the mean after 1e5 rounds at a loss of 30 %.
+    of a strongly connected graph delivers again and again. Without loss it is `PushSumGossip`. In float32 X was within
+    4e-6 of the mean after 1e5 rounds at a loss of 30 %, on nine nodes whose x0 are of size 1.
     Reference: Hadjicostis, Vaidya, Domínguez-García (2016), Robust distributed average consensus via exchange of
     running sums, IEEE TAC 61(6); recalled, of the paper its abstract was read.
 

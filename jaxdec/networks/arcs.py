@@ -63,8 +63,8 @@ class Table:
         return jnp.where(_among(self.reverse >= 0, z), z[self.sender, self.reverse], 0)
 
     def given(self, v):
-        """What the senders' arcs add up to, (n,), of numbers on arcs that are 0 where there is no arc."""
-        return jnp.zeros(v.shape[0], v.dtype).at[self.sender].add(v)
+        """What the senders' arcs add up to, (n, ...), of what is on arcs and 0 where there is no arc, (n, k, ...)."""
+        return jnp.zeros((v.shape[0], *v.shape[2:]), v.dtype).at[self.sender].add(v)
 
     def both(self, coins):
         return coins[self.link]
@@ -162,6 +162,10 @@ class Arcs:
         In a slot without an arc it is the vector of some node.
         """
         return self.who.hear(x, slot)
+
+    def given(self, v):
+        """The sums over the arcs that each node sends on, (n, ...), of what is 0 where there is none, (n, k, ...)."""
+        return self.who.given(v)
 
     def back(self, z):
         """Of what is kept on arcs, (n, k, ...), that of the opposite arc; 0 where there is none."""

@@ -18,8 +18,8 @@ def empty(W, z):
 def delivered(W, z, flight):
     """What nodes keep of z and take in, (n, ...), and what is under way after that, (n, k, ...).
 
-    All that is under way on an arc arrives with the next message that does. A node keeps what it does not send, W_ii z_i
-    where columns sum to one: so nothing is rounded away between the two, which in float32 adds up over 1e5 rounds.
+    All that is under way on an arc arrives with the next message that does. A node keeps what it does not send, which
+    is W_ii z_i where columns sum to one: what is rounded away between the two would in float32 add up over 1e5 rounds.
     """
     sent = W.arcs.weight[..., None] * W.arcs.hear(z)
     flight = flight + sent

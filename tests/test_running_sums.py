@@ -52,7 +52,7 @@ def test_the_average_is_exact_under_loss_that_nobody_knows_of_where_plain_push_s
     with pytest.warns(UserWarning, match="it loses the mass of push-sum"):
         plain = jaxdec.run(A.PushSumGossip(), PROBLEM, lossy(DIGRAPH, 0.3, "drop"), rounds=400, x0=X0, strict=False)
     assert plain.state.y.sum() < 1e-3 * N
-    assert np.abs(plain.state.x - MEAN[None]).max() > 0.05
+    assert np.abs(plain.state.x - MEAN[None]).max() > 0.01  # consensus, on another point
 
 
 @pytest.mark.parametrize("rounds", [3000, pytest.param(100_000, marks=pytest.mark.slow)])

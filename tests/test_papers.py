@@ -3,14 +3,13 @@
 import io
 
 import jax
-import jax.numpy as jnp
 import matplotlib as mpl
 import numpy as np
 import pytest
 
-from jaxdec import data, graphs, networks, run, theory
+from jaxdec import data, graphs, networks, run
 from jaxdec.algorithms import SGD, LocalDSGD
-from jaxdec.papers import mcm, momentum_tracking, quantized_push_sum, savic
+from jaxdec.papers import mcm, momentum_tracking, savic
 from jaxdec.papers.kgt import quadratics
 from jaxdec.papers.reproduce import computed
 from jaxdec.results import best
@@ -91,44 +90,6 @@ def test_all_methods_reach_the_accuracy_of_the_independent_program():
     assert np.sort(accuracy)[-1] > np.sort(accuracy)[-2] + 0.02
 
 
-# Quantized push-sum.
-
-
-@pytest.fixture(scope="session")
-def averaged():
-    return quantized_push_sum.experiment(seeds=2, rounds=50)
-
-
-@pytest.mark.slow
-def test_with_enough_bits_quantized_averaging_takes_as_many_rounds_and_several_times_fewer_bits(averaged):
-    rounds = quantized_push_sum.spent_to(averaged, 1e-6, "round")
-    bits = quantized_push_sum.spent_to(averaged, 1e-6)
-    exact = {"algorithm": "exact"}
-    assert np.all(rounds.sel(algorithm="8 bits, ℓ∞") == rounds.sel(exact))
-    assert np.all(bits.sel(exact) > 4.5 * bits.sel(algorithm="4 bits, ℓ∞"))
-    assert np.all(np.isnan(rounds.sel(algorithm="8 bits, ℓ∞, values")))
-
-
-def test_averaging_diverges_if_the_variance_of_the_quantizer_is_above_the_critical_one(averaged):
-    x = jnp.asarray(np.random.default_rng(1).standard_normal((200, 1024)))
-    last = averaged["error"].median("seed").isel(round=-1)
-    for name, p in quantized_push_sum.DIGRAPHS.items():
-        critical = theory.critical_variance(networks.random_digraph(10, p))
-        for bits, norm in ((8, "l2"), (4, "l2"), (4, "linf")):
-            error = quantized_push_sum.quantizer(bits, norm)(jax.random.key(0), x).value - x
-            variance = float(jnp.mean(jnp.sum(error**2, axis=1) / jnp.sum(x**2, axis=1)))
-            label = f"{bits} bits, {'ℓ2' if norm == 'l2' else 'ℓ∞'}"
-            final = float(last.sel(algorithm=label, network=name))
-            assert (variance > critical) == (final > 1), (name, label)
-            assert variance > critical or final < 1e-12
-
-
-def test_the_figure_of_quantized_push_sum_names_its_methods(averaged):
-    names, axes = drawn(quantized_push_sum.figure(averaged))
-    assert names == list(quantized_push_sum.METHODS)
-    assert len(axes) == 2 * len(quantized_push_sum.DIGRAPHS)
-
-
 # Precision.
 
 
@@ -140,7 +101,6 @@ def test_every_experiment_fixes_its_own_precision(x64, monkeypatch):
     with jax.enable_x64(x64):
         found = {
             "mcm.convex": mcm.convex(mcm.synthetic_least_squares(batch_size=100), epochs=1, seeds=1, least=0.0),
-            "quantized_push_sum": quantized_push_sum.experiment(rounds=1, seeds=1, d=8),
             "savic": savic.experiment(few, data.iid(few, 20), draws=1, seeds=1, rounds=1, every=1, only=("Local SGD",)),
         }
         network = momentum_tracking.experiment(

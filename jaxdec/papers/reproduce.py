@@ -26,7 +26,7 @@ from jaxdec.sweeps import Tuned, sweep, tune
 
 __all__ = ["PAPERS", "Outcome", "computed", "missing", "paper", "reproduce"]
 
-PAPERS = ("kgt", "quantized_push_sum")
+PAPERS = ("kgt", "quantized_push_sum", "savic")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from jaxdec import data, graphs, networks, run
+from jaxdec import graphs, networks, run
 from jaxdec.algorithms import SGD, LocalDSGD
 from jaxdec.papers import mcm, momentum_tracking
 from jaxdec.papers.kgt import quadratics
@@ -86,7 +86,6 @@ def test_all_methods_reach_the_accuracy_of_the_independent_program():
 @pytest.mark.parametrize("x64", [False, True])
 @pytest.mark.thinned(2)
 def test_every_experiment_fixes_its_own_precision(x64, monkeypatch):
-    few = data.synthetic_classification(40, 3, seed=0)
     monkeypatch.setattr(mcm, "methods", lambda lr, **_: {"SGD": SGD(lr=lr)})
     with jax.enable_x64(x64):
         found = {

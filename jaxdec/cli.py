@@ -1,8 +1,6 @@
-"""The command line: `jaxdec sweep`, `show`, `plot`, `export`, `repair`, `tune`, `list` and `info`."""
+"""The command line: `jaxdec sweep`, `show`, `plot`, `export`, `repair`, `tune`, `reproduce`, `list` and `info`."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -18,6 +16,7 @@ from jaxdec.describe import brief
 from jaxdec.jobs import (
     HORIZON,
     account,
+    clear_errors,
     default_title,
     degrees,
     described,
@@ -28,6 +27,7 @@ from jaxdec.jobs import (
     read,
     save,
 )
+from jaxdec.papers.command import command as reproduce_command
 from jaxdec.results import plotting
 from jaxdec.results.export import table, to_csv, to_latex
 from jaxdec.results.summary import known, primary
@@ -120,18 +120,6 @@ Compute = Annotated[float, typer.Option("--seconds-per-gradient", help="Of one s
 Parallel = Annotated[bool, typer.Option("--parallel", help="A node sends to all its neighbours at once.")]
 
 
-@contextmanager
-def _clear_errors(about: Path | None = None) -> Iterator[None]:
-    """What the user got wrong is one message, not a traceback."""
-    try:
-        yield
-    except KeyboardInterrupt as error:
-        raise typer.Exit(130) from error
-    except (ValueError, OSError) as error:
-        known = about is None or str(about) in str(error)
-        raise typer.BadParameter(str(error) if known else f"{about}: {error}") from error
-
-
 @app.command()
 def sweep(
     spec: Spec = None,
@@ -157,7 +145,7 @@ def sweep(
     """
     jax.config.update("jax_enable_x64", x64)
     default = {"nodes": nodes, "alpha": alpha, "batch_size": batch_size}
-    with _clear_errors(spec):
+    with clear_errors(spec):
         experiment = described(spec, default, {"rounds": rounds, "every": every, "seeds": seeds, "store": store})
         store = located(experiment["store"]) if experiment.get("store") else None
         out = out or store or Path()
@@ -186,7 +174,7 @@ def sweep(
 @app.command()
 def show(folder: Folder, metric: Metric = None) -> None:
     """Show a table of stored results: each algorithm at its best values."""
-    with _clear_errors():
+    with clear_errors():
         results = read(folder)
         say(table(results, f"{folder}: median of {extent(results)}", metric))
     if (done := results.attrs.get("runs_done")) is not None and done < results.attrs["runs"]:
@@ -212,7 +200,7 @@ def plot(
     parallel: Parallel = False,
 ) -> None:
     """Draw a metric of stored results, each algorithm at its best values, against rounds or what was spent."""
-    with _clear_errors():
+    with clear_errors():
         results = read(folder)
         writable(out)
         if x is Axis.seconds:
@@ -235,7 +223,7 @@ def export(
     metric: Metric = None,
 ) -> None:
     """Write stored results for other programs."""
-    with _clear_errors():
+    with clear_errors():
         if csv is None and latex is None:
             raise ValueError("nothing to write; give --csv FILE, --latex FILE or both")
         results = read(folder)
@@ -253,7 +241,7 @@ def export(
 @app.command()
 def repair(directory: Annotated[Path, typer.Argument(help="A store, or a run's checkpoints.", **PATH)]) -> None:
     """Remove what is damaged in a store, so that the next call runs it again, and mend what can be mended."""
-    with _clear_errors():
+    with clear_errors():
         done = repair_store(directory)
     for line in done or [f"{directory} is whole: nothing was changed"]:
         say(line)
@@ -281,7 +269,7 @@ def tune_command(
 ) -> None:
     """Search each algorithm's best step size, beginning with the values that the file sweeps."""
     jax.config.update("jax_enable_x64", x64)
-    with _clear_errors(spec):
+    with clear_errors(spec):
         asked = described(spec, {}, {"rounds": rounds, "every": every, "seeds": seeds, "store": store})
         parts = [asked.pop(name) for name in ("algorithms", "problems", "networks")]
         parts[1:] = [only(part) for part in parts[1:]]
@@ -305,6 +293,9 @@ def _link(latency: float, bandwidth: float | None, compute: float) -> Link:
     return Link(latency, bandwidth, compute)
 
 
+app.command(name="reproduce")(reproduce_command)
+
+
 @app.command(name="list")
 def list_everything() -> None:
     """Show what there is, with a line each: algorithms, networks, problems, data, partitions, compressors, metrics."""
@@ -320,7 +311,7 @@ def list_everything() -> None:
 @app.command()
 def info(name: Annotated[str, typer.Argument(help="As in `jaxdec list`; or qualified, such as graphs.ring.")]) -> None:
     """Show all that is known of something: its arguments, update, symbols, cost, network, guarantee and reference."""
-    with _clear_errors():
+    with clear_errors():
         say("\n\n".join(catalogue.about(name)))
 
 

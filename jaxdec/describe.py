@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import jaxlib
 import numpy as np
+from jax.tree_util import Partial
 
 from jaxdec.identity import canonical, describe, fields, identity, inside_of, scalar, source
 
@@ -39,13 +40,18 @@ __all__ = [
 def get(obj: Any, path: str) -> Any:
     """The field of `obj` at a dotted path."""
     for name in path.split("."):
-        if name not in (names := fields(obj)):
+        if name not in (names := _named(obj)):
             raise ValueError(
                 f"{type(obj).__name__} has no field {name!r} to sweep{_near(name, names, names)}"
                 + (f" Its fields are {', '.join(names)}" if names else "")
             )
-        obj = getattr(obj, name)
+        obj = obj.keywords[name] if isinstance(obj, Partial) else getattr(obj, name)
     return obj
+
+
+def _named(obj: Any) -> list[str]:
+    """The fields that a path may name; of an optimizer, its numbers by their names."""
+    return list(obj.keywords) if isinstance(obj, Partial) else fields(obj)
 
 
 def replace(obj: Any, path: str, value: Any) -> Any:
@@ -57,10 +63,18 @@ def replace(obj: Any, path: str, value: Any) -> Any:
     >>> from jaxdec import algorithms
     >>> replace(algorithms.KGT(lr=0.1, local_steps=2), "local_steps", 5).local_steps
     5
+    >>> import optax
+    >>> from jax.tree_util import Partial
+    >>> sgd = Partial(optax.sgd, learning_rate=1.0)
+    >>> method = algorithms.FedOpt(sgd, sgd, local_steps=5)
+    >>> replace(method, "client_optimizer.learning_rate", 0.1).client_optimizer.keywords
+    {'learning_rate': 0.1}
     """
     head, _, rest = path.partition(".")
     inner = get(obj, head)
     value = replace(inner, rest, value) if rest else value
+    if isinstance(obj, Partial):
+        return Partial(obj.func, *obj.args, **obj.keywords | {head: value})
     return obj._replace(**{head: value}) if hasattr(obj, "_replace") else dataclasses.replace(obj, **{head: value})
 
 

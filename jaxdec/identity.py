@@ -25,7 +25,7 @@ __all__ = ["canonical", "describe", "fields", "identity", "inside_of", "scalar",
 NAMED = frozenset({"jaxdec", "jax", "jaxlib", "numpy", "scipy", "optax", "flax", "chex"})
 ASIDE = frozenset(
     {"catalogue.py", "checks", "cli.py", "describe.py", "identity.py", "jobs.py", "networks/drawing.py", "results"}
-    | {"spec.py", "storage", "testing", "theory.py"}
+    | {"papers", "spec.py", "storage", "testing", "theory.py"}
 )
 PYTHON = f"Python {sys.version_info.major}.{sys.version_info.minor}"
 PLAIN = bool | int | float | complex | str | bytes
@@ -178,7 +178,7 @@ def _own(obj: Any) -> bool:
     if top in sys.stdlib_module_names:  # but for a module of one's own of such a name, as code.py
         file = getattr(sys.modules.get(module), "__file__", None)
         return file is not None and not file.startswith(sysconfig.get_path("stdlib"))
-    return top not in NAMED
+    return top not in NAMED or module.startswith("jaxdec.papers.")  # which are as a user's: not in `source`
 
 
 def _code(obj: Any, within: frozenset[int]) -> dict[str, str]:

@@ -1,12 +1,14 @@
 """What the commands do besides sweeping: the default sweep, files in and out, what is said of a sweep."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+import typer
 import xarray as xr
 
 from jaxdec import algorithms, data, networks, problems
@@ -20,6 +22,7 @@ __all__ = [
     "FIGURE_ERRORS",
     "HORIZON",
     "account",
+    "clear_errors",
     "default_title",
     "degrees",
     "described",
@@ -35,6 +38,18 @@ __all__ = [
 FIGURE_ERRORS = (ValueError, TypeError, RuntimeError, ArithmeticError, LookupError, ImportError, OSError, Warning)
 
 HORIZON: dict[str, int] = {"rounds": 500, "every": 20, "seeds": 5}  # of the embedded default
+
+
+@contextmanager
+def clear_errors(about: Path | None = None) -> Iterator[None]:
+    """What the user got wrong is one message, not a traceback."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise typer.Exit(130) from error
+    except (ValueError, OSError) as error:
+        known = about is None or str(about) in str(error)
+        raise typer.BadParameter(str(error) if known else f"{about}: {error}") from error
 
 
 def digits_on_a_ring(*, nodes: int = 16, alpha: float = 0.1, batch_size: int = 16) -> dict[str, Any]:

@@ -5,8 +5,9 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from jaxdec import graphs, networks, theory
+from jaxdec import graphs, networks, sweep, theory
 from jaxdec.papers import base_graph
+from jaxdec.papers.exhibits import beside
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -134,22 +135,18 @@ def test_what_cannot_be_drawn_is_refused():
 
 
 def test_base_graphs_are_exact_when_they_say_and_the_others_of_their_paper_are_not():
-    dataset = base_graph.experiment(rounds=10, seeds=1)
-    assert dataset.sizes["n"] == 2
+    (exhibit,) = base_graph.PAPER.exhibits
+    results = beside({n: sweep(**one, progress=False) for n, one in exhibit.sweeps(rounds=10, seeds=1).items()}, "n")
     for n in (25, 32):
         for name in base_graph.GRAPHS:
-            curve = dataset["error"].sel(n=n, network=name).values.ravel()
-            T = dataset["exact_after"].sel(n=n, network=name).item()
+            curve = results["error"].sel(n=n, network=name).values.ravel()
+            T = base_graph.exact_after(name, n)
             said = name.startswith("Base") or (n == 32 and name == "one-peer exponential")
-            assert np.isfinite(T) == said
-            assert np.all(curve[int(T) :] < 1e-28) if said else curve[-1] > 1e-12
+            assert (T is not None) == said
+            assert np.all(curve[T:] < 1e-28) if said else curve[-1] > 1e-12
             if said:
-                assert curve[int(T) - 1] > 1e-3
-    assert {k: dataset["exact_after"].sel(n=25, network=f"Base-{k}").item() for k in (2, 3, 4, 5)} == {
-        2: 9,
-        3: 6,
-        4: 5,
-        5: 2,
-    }
-    figure = base_graph.figure(dataset)
+                assert curve[T - 1] > 1e-3
+    assert [base_graph.exact_after(f"Base-{k}", 25) for k in (2, 3, 4, 5)] == [9, 6, 5, 2]
+    assert all(claim.judged(results).holds for claim in exhibit.claims)
+    figure = exhibit.figure(results)
     assert [len(ax.lines) for ax in figure.axes] == [9, 9]

@@ -1,7 +1,6 @@
-"""Papers: one module each, with its experiments, its figure and its claims.
+"""Papers: one module or package each, a `PAPER` with its exhibits: sweeps, a figure, and claims that are judged.
 
-`experiment` functions return what `sweep` returns, `figure` draws it, and the tests check the claims. Where a paper's
-own settings are not public, the experiment is a reconstruction, and its module says so.
+`jaxdec reproduce` runs them. Where a paper's own settings are not public, an exhibit is a reconstruction, and says so.
 """
 
 import lazy_loader

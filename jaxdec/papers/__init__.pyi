@@ -1,23 +1,33 @@
 from . import (
     base_graph,
+    command,
+    exhibits,
     kgt,
     mcm,
     mcm_mnist,
     momentum_tracking,
     momentum_tracking_mnist,
     quantized_push_sum,
+    report,
+    reproduce,
     savic,
+    sets,
     stragglers,
 )
 
 __all__ = [
     "base_graph",
+    "command",
+    "exhibits",
     "kgt",
     "mcm",
     "mcm_mnist",
     "momentum_tracking",
     "momentum_tracking_mnist",
     "quantized_push_sum",
+    "report",
+    "reproduce",
     "savic",
+    "sets",
     "stragglers",
 ]

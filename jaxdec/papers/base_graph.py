@@ -5,10 +5,10 @@ shows: Base graphs have the exact mean after the rounds that `network.exact_afte
 exponential graph does so only where n is a power of two; rings, exponential graphs and EquiTopo (Song et al. 2022,
 arXiv:2210.07881) approach it geometrically. Written after the authors' code; the page itself could not be read.
 
-Experiments take the precision of JAX: in float32 an exact mean is one to 1e-7.
+In float32 an exact mean is one to 1e-7.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -20,10 +20,11 @@ from matplotlib.figure import Figure
 from jaxdec import networks, problems
 from jaxdec.algorithms import PushSumGossip
 from jaxdec.networks.varying import Varying
+from jaxdec.papers.command import main
+from jaxdec.papers.exhibits import Claim, Exhibit, Paper
 from jaxdec.results import plotting
-from jaxdec.sweeps import sweep
 
-__all__ = ["GRAPHS", "LEAST", "error", "experiment", "figure"]
+__all__ = ["GRAPHS", "LEAST", "PAPER", "averaging", "error", "exact_after", "figure"]
 
 GRAPHS: dict[str, Callable[[int], Any]] = {
     "ring": networks.ring,
@@ -46,32 +47,55 @@ def error(problem: Any, state: Any) -> Any:
     return distance(state.x) / distance(problem.b)
 
 
-def experiment(*, sizes: Sequence[int] = (25, 32), rounds: int = 30, seeds: int = 3, d: int = 8) -> xr.Dataset:
-    """Averaging N(0, I) vectors: `error` over `n`, `network`, `seed` and `round`, and `exact_after` over `n, network`.
+def averaging(*, sizes: Sequence[int] = (25, 32), rounds: int = 30, seeds: int = 3, d: int = 8) -> Mapping[int, Any]:
+    """Averaging N(0, I) vectors over n nodes, for each n."""
 
-    Where a network says no number of rounds, `exact_after` is nan.
-    """
-
-    def of(n: int) -> xr.Dataset:
+    def of(n: int) -> dict[str, Any]:
         x0 = np.random.default_rng(n).standard_normal((n, d))
         problem = problems.Quadratic(jnp.ones((n, d)), jnp.asarray(x0))
         made = {name: build(n) for name, build in GRAPHS.items()}
-        options: dict[str, Any] = {"seeds": seeds, "rounds": rounds, "x0": x0, "metrics": (error,)}
-        found = sweep({"averaging": PushSumGossip()}, problem, made, **options)[["error"]]
-        said = [w.exact_after if isinstance(w, Varying) else None for w in made.values()]
-        return found.assign(exact_after=("network", np.array(said, float))).drop_attrs()
+        horizon = {"seeds": seeds, "rounds": rounds, "x0": x0, "metrics": (error,)}
+        return {"algorithms": {"averaging": PushSumGossip()}, "problems": problem, "networks": made} | horizon
 
-    along = xr.DataArray(list(sizes), dims="n", name="n")
-    return xr.concat([of(n) for n in sizes], along, coords="minimal", compat="override")
+    return {n: of(n) for n in sizes}
 
 
-def figure(dataset: xr.Dataset) -> Figure:
+def exact_after(name: str, n: int) -> int | None:
+    """After how many rounds a network has the exact mean, as it says; None where it does not."""
+    network = GRAPHS[name](n)
+    return network.exact_after if isinstance(network, Varying) else None
+
+
+def _median(results: xr.Dataset, n: int, name: str) -> xr.DataArray:
+    return results["error"].sel(n=n, network=name).squeeze("algorithm", drop=True).median("seed")
+
+
+def _left(results: xr.Dataset) -> float:
+    """The largest error of the networks that say when they have the exact mean, at that round."""
+    said = [(n, name, exact_after(name, int(n))) for n in results["n"].values for name in GRAPHS]
+    return max(float(_median(results, n, name).sel(round=T)) for n, name, T in said if T is not None)
+
+
+def _before(results: xr.Dataset) -> float:
+    """The least error of a Base graph one round earlier: the rounds that they say are not too many."""
+    said = [(n, name, exact_after(name, int(n))) for n in results["n"].values for name in GRAPHS if "Base" in name]
+    return min(float(_median(results, n, name).sel(round=T - 1)) for n, name, T in said if T is not None)
+
+
+def _one_peer(results: xr.Dataset, power: bool) -> float:
+    """The error of the one-peer exponential graph after log2 n rounds: the worst for powers of two, or the best else."""
+    sizes = [int(n) for n in results["n"].values if (int(n).bit_count() == 1) == power]
+    ends = [float(_median(results, n, "one-peer exponential").sel(round=(n - 1).bit_length())) for n in sizes]
+    return max(ends) if power else min(ends)
+
+
+def figure(results: xr.Dataset) -> Figure:
     """The median error over rounds, a panel for each number of nodes; a line ends where the mean is exact."""
     with plt.rc_context(plotting.STYLE):
-        figure, axes = plt.subplots(1, dataset.sizes["n"], figsize=(9, 3.6), sharey=True, squeeze=False)
-        for ax, n in zip(axes[0], dataset["n"].values, strict=True):
+        figure, axes = plt.subplots(1, results.sizes["n"], figsize=(9, 3.6), sharey=True, squeeze=False)
+        for ax, n in zip(axes[0], results["n"].values, strict=True):
             for k, name in enumerate(GRAPHS):
-                curve = dataset["error"].sel(n=n, network=name).squeeze("algorithm", drop=True).median("seed")
+                curve = _median(results, n, name)
                 shown = np.maximum(curve.values, LEAST)
                 last = 1 + int(np.argmax(np.append(shown, LEAST) <= LEAST))
                 colour = plotting.COLOURS[k % len(plotting.COLOURS)]
@@ -87,3 +111,61 @@ def figure(dataset: xr.Dataset) -> Figure:
         axes[0, 0].set(ylabel="relative squared distance to the mean", ylim=(LEAST / 2, 2))
         figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
     return figure
+
+
+_CODE = "the authors' code, after which the graphs are made"
+PAPER = Paper(
+    "base_graph",
+    "Takezawa, Sato, Bao, Niwa, Yamada (2023), Beyond exponential graph: communication-efficient topologies for "
+    "decentralized learning via finite-time convergence, arXiv:2305.11420",
+    (
+        Exhibit(
+            "consensus",
+            "Averaging over graphs that have the exact mean after finitely many rounds, and others",
+            averaging,
+            figure,
+            (
+                Claim(
+                    "the largest error of graphs that say after how many rounds the mean is exact, then",
+                    _left,
+                    most=1e-28,
+                    source="derived",
+                    where="the product of their matrices is 11'/n",
+                    why="rounding, squared",
+                ),
+                Claim(
+                    "one round earlier the error of a Base graph is at least",
+                    _before,
+                    least=1e-6,
+                    source="read",
+                    where=_CODE,
+                    why="no fewer rounds do",
+                ),
+                Claim(
+                    "for n a power of two the one-peer exponential graph is exact after log2 n rounds: error",
+                    lambda results: _one_peer(results, power=True),
+                    most=1e-28,
+                    source="read",
+                    where="Ying et al. (2021), arXiv:2110.13363",
+                    why="rounding, squared",
+                ),
+                Claim(
+                    "for other n it is not: error",
+                    lambda results: _one_peer(results, power=False),
+                    least=1e-6,
+                    source="read",
+                    where="Ying et al. (2021), arXiv:2110.13363",
+                    why="far from rounding",
+                ),
+            ),
+            precision="float64",
+            style="in the style of",
+            fast={},
+            along="n",
+            assumed="the vectors, and that EquiTopo is drawn once",
+        ),
+    ),
+)
+
+if __name__ == "__main__":
+    main(PAPER)

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
+from jax.tree_util import Partial
 
 from jaxdec import checks
 from jaxdec.describe import LONG, brief, get, identity, replace
@@ -279,6 +280,8 @@ def _between(algorithm: Any, moves: Moves) -> bool:
 def _is_step_size(algorithm: Any, path: str) -> bool:
     *inside, name = path.split(".")
     owner = get(algorithm, ".".join(inside)) if inside else algorithm
+    if isinstance(owner, Partial):
+        return name == "learning_rate"  # an optimizer of optax
     return any(f.name == name and f.metadata.get("step_size") for f in dataclasses.fields(owner))
 
 

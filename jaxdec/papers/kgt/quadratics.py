@@ -1,0 +1,382 @@
+"""K-GT on least squares: where methods come to rest, and what local steps save."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+
+from jaxdec import graphs, networks, problems
+from jaxdec.algorithms import KGT, LED, LocalDSGD, PeriodicalGT
+from jaxdec.metrics import consensus, grad_norm_sq
+from jaxdec.papers.exhibits import Claim, Exhibit
+from jaxdec.results import plotting
+
+__all__ = [
+    "FLOORS",
+    "INDEPENDENT",
+    "SAVING",
+    "STEP",
+    "at_rest",
+    "fixed_point",
+    "floors",
+    "least_squares",
+    "methods",
+    "rounds_to",
+    "saving",
+]
+
+STEP = 0.2  # K lr of `floors`
+NOISE = "problem.noise"
+
+# `floors` at sigma = 1, whatever zeta, by an independent program in NumPy: squared gradient norm and consensus error.
+INDEPENDENT = {
+    ("K-GT", 1): (2.2e-3, 3.2e-2),
+    ("K-GT", 5): (4.8e-4, 6.1e-3),
+    ("K-GT", 20): (1.1e-4, 1.5e-3),
+    ("Periodical GT", 1): (2.2e-3, 3.2e-2),
+    ("Periodical GT", 5): (9.8e-4, 3.1e-2),
+    ("Periodical GT", 20): (7.2e-4, 3.0e-2),
+    ("LED", 1): (2.2e-3, 6.7e-2),
+    ("LED", 5): (4.5e-4, 1.3e-2),
+    ("LED", 20): (1.0e-4, 3.2e-3),
+}
+
+
+def methods(K: int, lr: float) -> dict[str, Any]:
+    """The four methods."""
+    return {
+        "K-GT": KGT(lr=lr, local_steps=K),
+        "Periodical GT": PeriodicalGT(lr=lr, local_steps=K),
+        "LED": LED(lr=lr, local_steps=K),
+        "local DSGD": LocalDSGD(lr=lr, local_steps=K),
+    }
+
+
+def least_squares(n: int, d: int, *, zeta: float, sigma: float, seed: int = 0) -> problems.Quadratic:
+    """f_i with gradient (i²/n²) x - i n^(-3/2) b_i, b_i ~ N(0, zeta² I / i²), and noise N(0, sigma² I / d); i = 1..n.
+
+    Those of Koloskova et al. 2020, ‖A_i x - b_i‖²/2 with A_i² = (i²/n) I, divided by n, so that L = 1. One seed is one
+    draw for every zeta.
+    """
+    i = np.arange(1, n + 1)[:, None]
+    b = np.random.default_rng(seed).standard_normal((n, d)) * zeta / i
+    return problems.Quadratic(jnp.asarray(np.tile(i**2 / n**2, d)), jnp.asarray(i * n**-1.5 * b), sigma)
+
+
+# Floors.
+
+
+def floors(
+    *,
+    sigmas: Sequence[float] = (1.0, 0.0),
+    zetas: Sequence[float] = (0.0, 10.0, 100.0),
+    local_steps: Sequence[int] = (1, 5, 20),
+    seeds: int = 5,
+    rounds: int = 4000,
+    every: int = 10,
+) -> dict[str, Any]:
+    """Ring of 20, d = 10, x0 = 1, K lr = 0.2.
+
+    LED runs on (I + W)/2: the least eigenvalue of W is its limit, -1/3.
+    """
+    n, d = 20, 10
+    ring, lazy = networks.ring(n), networks.static(graphs.lazy(graphs.metropolis(graphs.ring(n))))
+    given = {f"{zeta:g}": zeta for zeta in zetas}
+    shared: dict[str, Any] = {
+        "problems": {name: least_squares(n, d, zeta=zeta, sigma=1.0) for name, zeta in given.items()},
+        "over": {
+            ("local_steps", "lr"): [(K, STEP / K) for K in local_steps],
+            NOISE: list(sigmas),
+        },
+        "x0": np.ones(d),
+        "seeds": seeds,
+        "rounds": rounds,
+        "every": every,
+        "metrics": (grad_norm_sq, consensus),
+    }
+    on_ring = {name: method for name, method in methods(1, STEP).items() if name != "LED"}
+    return {
+        "ring": shared | {"algorithms": on_ring, "networks": ring},
+        "lazy": shared | {"algorithms": {"LED": methods(1, STEP)["LED"]}, "networks": lazy},
+    }
+
+
+def at_rest(results: xr.Dataset, share: float = 0.2) -> xr.Dataset:
+    """The mean over the last rounds, a fifth of them, of the median seed: where a run has come to rest."""
+    last = float(results["round"][-1])
+    return results.sel(round=results["round"] > last * (1 - share)).mean("round").median("seed")
+
+
+def _cell(results: xr.Dataset, method: str, K: int, noise: float = 1.0) -> xr.Dataset:
+    """Over `problem`, the heterogeneity."""
+    steps = results["local_steps"].values.tolist().index(K)
+    return at_rest(results).sel({"algorithm": method, NOISE: noise}).isel(local_steps_lr=steps)
+
+
+def _off(results: xr.Dataset) -> float:
+    """The largest relative difference from the independent program, over methods, local steps and heterogeneity."""
+    known = [(key, w) for key, w in INDEPENDENT.items() if key[1] in results["local_steps"].values]
+    cells = ((_cell(results, *key), wanted) for key, wanted in known)
+    pairs = (
+        (cell[name].values, w) for cell, ws in cells for name, w in zip(("grad_norm_sq", "consensus"), ws, strict=True)
+    )
+    return max(float(np.max(np.abs(found / wanted - 1))) for found, wanted in pairs)
+
+
+def _spread(results: xr.Dataset, method: str) -> float:
+    """The largest relative difference between heterogeneities."""
+    cells = [_cell(results, method, K)["grad_norm_sq"].values for K in results["local_steps"].values]
+    return max(float(np.max(cell) / np.min(cell) - 1) for cell in cells)
+
+
+def _growth(results: xr.Dataset) -> float:
+    """Local DSGD's floor without noise at the largest heterogeneity over that at the next, over the ratio squared."""
+    floor = _cell(results, "local DSGD", 5, noise=0.0)["grad_norm_sq"]
+    last, before = floor.problem.values[[-1, -2]].astype(float)
+    return float(floor[-1] / floor[-2]) / (last / before) ** 2
+
+
+def _least(results: xr.Dataset) -> float:
+    """The largest squared gradient norm without noise, of the methods that correct."""
+    cells = [_cell(results, name, K, noise=0.0) for name, K in INDEPENDENT if K in results["local_steps"].values]
+    return max(float(cell["grad_norm_sq"].max()) for cell in cells)
+
+
+def floors_figure(results: xr.Dataset) -> Figure:
+    """Progress under heterogeneity, and what noise leaves, over local steps."""
+    with plt.rc_context(plotting.STYLE | {"axes.titlesize": 9}):
+        figure, (a, b, c) = plt.subplots(1, 3, figsize=(11, 3.7))
+        middle = results.sizes["local_steps_lr"] // 2
+        K, zeta = results["local_steps"].values[middle], results["problem"].values[-1]
+        progress = results.isel(local_steps_lr=middle, problem=-1).sel({NOISE: 1.0})
+        plotting.curves(progress.drop_vars(["local_steps", "lr"]), "grad_norm_sq", ax=a)
+        a.set_title(f"$\\zeta={zeta}$, $K={K}$")
+        rest = at_rest(results).sel({NOISE: 1.0}).isel(problem=0)
+        for ax, metric, label in (
+            (b, "grad_norm_sq", "$\\|\\nabla f(\\bar{x})\\|^2$ at rest"),
+            (c, "consensus", "consensus error at rest"),
+        ):
+            steps = rest["local_steps"].values
+            _over_steps(ax, steps, label)
+            for k, name in enumerate(rest["algorithm"].values):
+                ax.plot(steps, rest[metric].sel(algorithm=name), **_look(k), label=name)
+                known = [INDEPENDENT.get((name, K)) for K in steps]
+                marks = [np.nan if one is None else one[metric == "consensus"] for one in known]
+                ax.plot(steps, marks, "_", color="0.2", ms=14, mew=1.2, zorder=5)
+            ax.set_title(f"$\\zeta={rest.problem.item()}$, $K\\,\\mathrm{{lr}}={STEP:g}$; bars: independent program")
+        figure.legend(*a.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    return figure
+
+
+_PROGRAM = "a program in NumPy, written apart"
+FLOORS = Exhibit(
+    "floors",
+    "Where methods come to rest on least squares, over heterogeneity and local steps",
+    floors,
+    floors_figure,
+    (
+        Claim(
+            "each of 18 floors is that of an independent program, as a relative difference",
+            _off,
+            most=0.25,
+            source="independent",
+            where=_PROGRAM,
+            why="means over 800 rounds of 5 seeds differ by 10 % from draw to draw, and two digits are known",
+            budgets=("default", "full"),
+        ),
+        Claim(
+            "the same of those with 5 local steps",
+            _off,
+            most=0.4,
+            source="independent",
+            where=_PROGRAM,
+            why="as above, with 2 seeds",
+            budgets=("fast",),
+        ),
+        Claim(
+            "K-GT comes to rest at the same level whatever the heterogeneity, as a relative difference",
+            partial(_spread, method="K-GT"),
+            most=1e-6,
+            source="derived",
+            where="its corrections cancel the differences of gradients; noise is the same",
+            why="the runs are paired and the problems linear, so that only rounding is left",
+        ),
+        Claim(
+            "without noise local DSGD's floor grows as the square of heterogeneity, as a ratio",
+            _growth,
+            least=0.99,
+            most=1.01,
+            source="derived",
+            where="its fixed point is linear in b, see `fixed_point`",
+            why="what is left of the start",
+        ),
+        Claim(
+            "without noise K-GT, Periodical GT and LED are exact: squared gradient norm",
+            _least,
+            most=1e-20,
+            source="derived",
+            where="their fixed point",
+            why="rounding in float64 with gradients of norm up to 100",
+        ),
+    ),
+    precision="float64",
+    fast={"zetas": (10.0, 100.0), "local_steps": (5,), "seeds": 2, "rounds": 3000, "every": 50},
+    full={"seeds": 20},
+    assumed="step size, size of the ring and start",
+)
+
+
+def fixed_point(problem: problems.Quadratic, W: np.ndarray, lr: float, K: int) -> np.ndarray:
+    """Where local DSGD comes to rest without noise, (n, d), on f_i of scalar curvature a_i.
+
+    K steps contract node i's distance to its own minimizer b_i / a_i by rho_i = (1 - lr a_i)^K, and then W mixes:
+    X = W (rho X + (1 - rho) b / a).
+    """
+    a, b = np.asarray(problem.A, np.float64), np.asarray(problem.b, np.float64)
+    rho = (1 - lr * a[:, :1]) ** K
+    return np.linalg.solve(np.eye(len(W)) - W * rho.T, W @ ((1 - rho) * b / a))
+
+
+# Saving.
+
+
+def saving(
+    *,
+    local_steps: Sequence[int] = (1, 2, 5, 10, 20),
+    curvatures: Sequence[tuple[float, float]] = ((1.0, 1.0), (0.5, 1.0)),
+    lr: float = 0.005,
+    zeta: float = 10.0,
+    rounds: int = 4500,
+    draw: int = 0,
+) -> dict[str, Any]:
+    """Ring of 16, no noise, a small step.
+
+    f_i(x) = a_i ‖x‖²/2 - b_i'x, d = 10, b_i ~ N(0, zeta² I), x0 = 1, with a_i equally spaced over an interval.
+    """
+    n, d = 16, 10
+    b = jnp.asarray(zeta * np.random.default_rng(draw).standard_normal((n, d)))
+    given = {
+        f"{low:g} to {high:g}": problems.Quadratic(jnp.asarray(np.tile(np.linspace(low, high, n)[:, None], d)), b)
+        for low, high in curvatures
+    }
+    chosen = {name: method for name, method in methods(1, lr).items() if name in ("K-GT", "local DSGD")}
+    horizon: dict[str, Any] = {"seeds": 1, "rounds": rounds, "metrics": (grad_norm_sq,)}
+    steps = {"over": {"local_steps": list(local_steps)}, "x0": np.ones(d)}
+    return {"ring": {"algorithms": chosen, "problems": given, "networks": networks.ring(n)} | steps | horizon}
+
+
+def rounds_to(results: xr.Dataset, gradient: float = 1e-5) -> xr.DataArray:
+    """The first round at which ‖∇f(xbar)‖ is below `gradient`, over what there is but seeds; nan where none is."""
+    there = results["grad_norm_sq"].isel(seed=0, drop=True) < gradient**2
+    return there["round"].where(there).min("round")
+
+
+def _needed(results: xr.Dataset, method: str, curvature: int) -> xr.DataArray:
+    return rounds_to(results).sel(algorithm=method).isel(problem=curvature)
+
+
+def _whole(results: xr.Dataset, method: str) -> float:
+    """Of equal curvatures, how many rounds too few or too many, against gradient descent's steps over K."""
+    needed = _needed(results, method, 0)
+    single = float(needed.sel(local_steps=1))
+    return float(np.max(np.abs(needed - np.ceil(single / needed.local_steps))))
+
+
+def _fold(results: xr.Dataset, K: int) -> float:
+    """How many times fewer rounds K-GT needs with K local steps, of unequal curvatures."""
+    needed = _needed(results, "K-GT", 1)
+    return float(needed.sel(local_steps=1) / needed.sel(local_steps=K))
+
+
+def _reached(results: xr.Dataset) -> float:
+    """For how many K > 1 local DSGD gets there, of unequal curvatures."""
+    needed = _needed(results, "local DSGD", 1)
+    return float(np.isfinite(needed.sel(local_steps=needed.local_steps > 1)).sum())
+
+
+def saving_figure(results: xr.Dataset) -> Figure:
+    """Rounds against local steps."""
+    with plt.rc_context(plotting.STYLE):
+        figure, ax = plt.subplots(figsize=(5.2, 3.8))
+        K = results["local_steps"].values
+        equal, apart = results["problem"].values
+        _over_steps(ax, K, "rounds to $\\|\\nabla f(\\bar{x})\\|<10^{-5}$")
+        ax.plot(K, _needed(results, "K-GT", 0), "k--", label=f"all methods, {_interval(equal)} curvatures")
+        for k, name in enumerate(results["algorithm"].values):
+            needed = _needed(results, name, 1)
+            never = "" if np.any(np.isfinite(needed)) else ": never"
+            ax.plot(
+                K, needed, label=f"{name}, curvatures {_interval(apart)}{never}", **_look(k if name == "K-GT" else 3)
+            )
+        ax.set_yticks([100, 200, 500, 1000, 2000, 4000], ["100", "200", "500", "1000", "2000", "4000"])
+        ax.set_ylim(bottom=90)
+        ax.yaxis.set_minor_locator(NullLocator())
+        ax.legend(fontsize=8, loc="best")
+    return figure
+
+
+def _interval(name: str) -> str:
+    low, high = name.split(" to ")
+    return "equal" if low == high else f"in [{low}, {high}]"
+
+
+SAVING = Exhibit(
+    "saving",
+    "Communication rounds to a gradient norm of 1e-5 against local steps, small steps and no noise",
+    saving,
+    saving_figure,
+    (
+        Claim(
+            "with equal curvatures K local steps save K times the rounds: rounds off",
+            partial(_whole, method="K-GT"),
+            most=1,
+            source="derived",
+            where="the mean follows gradient descent whatever the method",
+            why="a round is K steps, and the last is not filled",
+        ),
+        Claim(
+            "with unequal curvatures K-GT with 5 local steps needs so many times fewer rounds",
+            partial(_fold, K=5),
+            least=4.5,
+            most=5.5,
+            source="independent",
+            where=_PROGRAM,
+            why="5.05 there, and 10 % from draw to draw of b",
+        ),
+        Claim(
+            "with 20 it does not save 20 times: the network is the bottleneck",
+            partial(_fold, K=20),
+            most=10,
+            source="independent",
+            where=_PROGRAM,
+            why="5.5 there; half of 20 is far from either",
+        ),
+        Claim(
+            "local DSGD with more than one local step gets there for so many K",
+            _reached,
+            most=0,
+            source="derived",
+            where="its fixed point is not the minimizer, see `fixed_point`",
+            why="a count",
+        ),
+    ),
+    precision="float64",
+    fast={"local_steps": (1, 5, 20)},
+    assumed="size of the ring, step size, curvatures and start",
+)
+
+
+def _look(k: int) -> Mapping[str, Any]:
+    return {"color": plotting.COLOURS[k], "marker": plotting.MARKERS[k]}
+
+
+def _over_steps(ax: Any, K: np.ndarray, label: str) -> None:
+    ax.set(xscale="log", yscale="log", xlabel="local steps $K$", ylabel=label)
+    ax.set_xticks(K, [str(k) for k in K])
+    ax.xaxis.set_minor_locator(NullLocator())

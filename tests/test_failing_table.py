@@ -74,7 +74,6 @@ CELLS = [
 
 
 @pytest.mark.parametrize(("graph", "name", "kind"), CELLS)
-@pytest.mark.thinned(1)
 def test_cells_of_the_table_are_found_again(graph, name, kind):
     method, network = failing.METHODS[name], KINDS[graph][kind]
     cell = failing.refusal(method, network) or failing.measured(name, network)

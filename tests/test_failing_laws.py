@@ -66,6 +66,7 @@ SHRINKING = {"DSGD": A.DSGD(lr=0.1), "K-GT": A.KGT(lr=0.1, local_steps=4)}
 
 
 @pytest.mark.filterwarnings("ignore:.*runs without a doubly stochastic W")
+@pytest.mark.slow
 def test_where_what_is_lost_is_dropped_all_methods_shrink_as_the_expectation_says():
     r"""From all at 1 a ring of 16 is at (1 - 2 p w)^100 = 0.00101 after 100 rounds, in expectation over seeds.
 

@@ -1,7 +1,7 @@
 """What failures cost. `python benchmarks/outages.py`, about three minutes.
 
-1. A sweep over 16 probabilities of loss and 4 seeds, a program for each method, against a sweep of as many step sizes on
-   the reliable network (ring, n=64, d=100): at most 1.5 times as long.
+1. A sweep over 16 probabilities of loss and 4 seeds, a program for each method, against a sweep of as many step sizes
+   on the reliable network (ring, n=64, d=100): at most 1.5 times as long.
 2. A single run on a ring of 16: at most 2.5 times as long.
 3. A random 4-regular graph of 1e5 nodes under loss in a fresh process, and half of it: memory is linear in the arcs.
 
@@ -20,7 +20,7 @@ With d=4 the limit is missed by methods of which a reliable round takes 0.3 µs:
 0.6 are the branch of a round that draws coins, whatever the size of a block (8 to 1024 rounds); masks, gathers and sums
 are 0.1. Two coins of each hash gain nothing, a hash without an inner loop takes 0.9.
 
-Memory: with 5e4 and 1e5 nodes (d=10) a process peaks at 428 and 579 MB under loss, at 389 and 503 MB without.
+Memory: with 5e4 and 1e5 nodes (d=10) a process peaks at 503 and 579 MB under loss, at 389 and 428 MB without.
 """
 
 import resource

@@ -52,7 +52,7 @@ def _common(graph: str, name: str) -> float:
 
 
 @pytest.mark.parametrize(("graph", "name"), TRACKERS, ids=[f"{graph}, {name}" for graph, name in TRACKERS])
-@pytest.mark.thinned(40)
+@pytest.mark.slow
 def test_trackers_reach_the_minimizer_at_three_steps_on_six_networks(graph, name):
     largest = min(failing.STEPS, key=lambda step: abs(step - _common(graph, name)))
     steps = [largest / 4, largest / 2, largest]

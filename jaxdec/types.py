@@ -419,6 +419,8 @@ class Algorithm(Protocol):
     absent: ClassVar[Literal["frozen", "own", "refused"]]  # a node that does not take part keeps its rows of the state
     # by the loop's doing ("frozen", the default), by the method's own, or there may be none
     replicas: ClassVar[bool]  # whether nodes keep copies of their neighbours' vectors, which a lost message corrupts
+    mixes: ClassVar[Literal["iterates", "mass"] | None]  # what it multiplies by W: iterates, once a round, so that old
+    # ones may stand for new ones; or mass, of which nothing may be lost or counted twice. None, the default: else
 
     def init(self, problem: Any, x0: Iterates, r: Round) -> tuple[Any, Cost]:
         """The state at round 0, with state.x equal to x0. Takes no step."""

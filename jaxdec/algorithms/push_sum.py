@@ -44,6 +44,7 @@ class PushSumGossip:
     """
 
     requires: ClassVar[str] = "column stochastic"
+    mixes: ClassVar[str] = "mass"
 
     def init(self, problem, x0, r):
         return State(x0, x0, jnp.ones_like(x0[:, 0])), Cost()
@@ -83,6 +84,7 @@ class StochasticGradientPush:
     """
 
     requires: ClassVar[str] = "column stochastic"
+    mixes: ClassVar[str] = "mass"
     lr: StepSize = step_size()
 
     def init(self, problem, x0, r):

@@ -18,6 +18,7 @@ __all__ = [
     "DIRECTED",
     "HINTS",
     "Facts",
+    "advice",
     "algorithm",
     "facts",
     "fields",
@@ -37,6 +38,7 @@ class Facts(NamedTuple):
     wants: Mapping[str, str]
     absent: str
     replicas: bool
+    mixes: str | None = None
 
 
 def laws(what: str, named: Any) -> None:
@@ -50,14 +52,22 @@ def laws(what: str, named: Any) -> None:
 
 
 def facts(algorithm: Any) -> Facts:
-    """What an algorithm needs of its network, and what happens to a node that does not take part."""
-    kind = algorithm if isinstance(algorithm, type) else type(algorithm)
-    requires = getattr(kind, "requires", ())
+    """What an algorithm needs of its network, and what happens to a node that does not take part.
+
+    They stand in its class; those of one that wraps another are computed from the other.
+    """
+    requires = getattr(algorithm, "requires", ())
     requires = frozenset({requires} if isinstance(requires, str) else requires)
-    absent, replicas = getattr(kind, "absent", "frozen"), getattr(kind, "replicas", False)
+    absent, replicas = getattr(algorithm, "absent", "frozen"), getattr(algorithm, "replicas", False)
     if absent == "refused" or replicas:
         requires |= {"reliable"}
-    return Facts(requires, getattr(kind, "wants", {}), absent, replicas)
+    return Facts(requires, getattr(algorithm, "wants", {}), absent, replicas, getattr(algorithm, "mixes", None))
+
+
+def advice(algorithm: Any, problem: Any) -> None:
+    """Let an algorithm that has something to say of the problem do so."""
+    if hasattr(algorithm, "advise"):
+        algorithm.advise(problem)
 
 
 def algorithm(
@@ -102,8 +112,8 @@ def algorithm(
     for law, lost in needs.wants.items():
         if law not in network.provides:
             warnings.warn(f"{name} on a network that is not {law}: {lost}", stacklevel=3)
-    if problem is not None and hasattr(algorithm, "advise"):
-        algorithm.advise(problem)
+    if problem is not None:
+        advice(algorithm, problem)
     return broken
 
 

@@ -9,6 +9,7 @@ What remains true of W is in their `provides`, and depends on where the weight o
 | `"self"` | an arc | the receiver's own vector | row stochastic |
 | `"renormalize"` | an arc | all that arrived and the own vector, in proportion | row stochastic |
 | `"drop"` | an arc | nobody, as in some simulators | nothing: its rows sum to less than one |
+| `"arcs"` | an arc | nowhere, since nobody knows | no W: for methods that work on arcs, and `algorithms.held` |
 
 Only the first two keep what is averaged; the others are there to show what goes wrong. Failures are a function of the
 seed: all methods meet the same.
@@ -45,6 +46,7 @@ KEPT = {
     "self": frozenset({"row stochastic", "arcs"}),
     "renormalize": frozenset({"row stochastic", "arcs"}),
     "drop": frozenset({"arcs"}),
+    "arcs": frozenset({"arcs"}),
 }
 
 

@@ -143,7 +143,7 @@ def momentum_between(network: Any) -> MomentumBetween:
     laplacian = np.diag(meets.sum(axis=1)) - meets
     values, vectors = np.linalg.eigh(laplacian)
     if n < 2 or values[1] < 1e-12 * values[-1]:
-        raise ValueError("nodes agree where the graph is connected and has two or more; this one does not hold together")
+        raise ValueError("nodes agree where the graph is connected and has two or more; this one falls apart")
     places = vectors[:, 1:] / np.sqrt(values[1:])
     resistance = np.square(places[:, None] - places).sum(axis=2)
     chi_1, chi_2 = 1 / float(values[1]), float(resistance[meets > 0].max()) / 2

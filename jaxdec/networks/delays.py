@@ -139,7 +139,7 @@ def delays(delay: Any) -> Delays:
     if isinstance(delay, list | tuple):
         delay = np.asarray(delay, float)
     if isinstance(delay, int | float | np.number | np.ndarray | jax.Array) and not isinstance(delay, bool):
-        delay = Constant(delay.item() if isinstance(delay, np.number) else delay)
+        delay = Constant(float(delay) if isinstance(delay, np.number) else delay)
     if not isinstance(delay, Delays):
         raise TypeError(
             "delay is how many rounds messages take, a number or (n, n) of them, or a law, such as "

@@ -69,6 +69,9 @@ LAWS: dict[str, Law] = {
         "a reliable network", "every message arrives and every node takes part", "what nodes know of each other"
     ),
     "arcs": Law("arcs", "what a node hears can be had arc by arc, from W.arcs", "the method itself"),
+    "fixed arcs": Law(
+        "arcs that stay", "what a node hears in a slot comes from the same node in every round", "what is under way"
+    ),
     "asynchronous": Law("an asynchronous network", "a round is one event of a node or a pair", "the method itself"),
     "hears all": Law(
         'an asynchronous graph with hears="all"', "in an event a node hears all its neighbours", "the method itself"
@@ -388,7 +391,10 @@ class Problem(Protocol):
 
 
 class Network(Protocol):
-    """Who hears whom at round t. A pytree; what it remembers from round to round is carried by the loop."""
+    """Who hears whom at round t. A pytree; what it remembers from round to round is carried by the loop.
+
+    One that loses what is sent unknown to both ends has also `sends`, the laws of what is sent, be it lost or not.
+    """
 
     @property
     def n(self) -> int: ...
@@ -415,12 +421,15 @@ class Algorithm(Protocol):
     """
 
     requires: ClassVar[frozenset[str] | str]  # of the network: laws of `LAWS`
-    wants: ClassVar[Mapping[str, str]]  # further laws, and what is not promised where one does not hold; {} by default
+    wants: ClassVar[Mapping[str, str]]  # further laws, or such as "a or b", and what is not promised where one does not
+    # hold; {} by default, and a property where it depends on the fields
     absent: ClassVar[Literal["frozen", "own", "refused"]]  # a node that does not take part keeps its rows of the state
     # by the loop's doing ("frozen", the default), by the method's own, or there may be none
     replicas: ClassVar[bool]  # whether nodes keep copies of their neighbours' vectors, which a lost message corrupts
     mixes: ClassVar[Literal["iterates", "mass"] | None]  # what it multiplies by W: iterates, once a round, so that old
     # ones may stand for new ones; or mass, of which nothing may be lost or counted twice. None, the default: else
+    running_sums: ClassVar[bool]  # whether what does not arrive is kept as under way, or what arrived before is used in
+    # its place: laws are those of what is sent
 
     def init(self, problem: Any, x0: Iterates, r: Round) -> tuple[Any, Cost]:
         """The state at round 0, with state.x equal to x0. Takes no step."""

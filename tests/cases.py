@@ -12,7 +12,7 @@ import numpy as np
 import optax
 from jax.tree_util import Partial
 from reference import decentralized as reference
-from reference import directed
+from reference import directed, running_sums
 from rounds import fold
 
 from jaxdec import algorithms as A
@@ -178,6 +178,13 @@ CASES += [
         network=PUSH,
     ),
     Case(A.PushDIGing(lr=0.1), lambda *a: directed.push_diging(*a, lr=0.1)[0], exact=True, network=PUSH),
+    Case(
+        A.RobustStochasticGradientPush(lr=0.1, floor=0.05),
+        lambda W, *a: running_sums.gradient_push(W, *a, lr=0.1, floor=0.05),
+        exact=False,
+        network=PUSH,
+    ),
+    Case(A.ASYSONATA(lr=0.1), lambda W, *a: running_sums.asy_sonata(W, *a, lr=0.1), exact=True, network=PUSH),
 ]
 
 # Methods without a step size or on a pair of W: they have tests of their own, and here obey the laws of all programs.
@@ -185,6 +192,7 @@ QUANTIZER = compressors.Quantization(levels=8)
 OTHERS = [
     Case(A.AB(lr=0.1), None, exact=True, network=networks.push_pull(graphs.random_digraph(N, 0.3))),
     Case(A.PushSumGossip(), None, exact=False, network=PUSH),
+    Case(A.RobustPushSum(), None, exact=False, network=networks.lossy(PUSH, 0.3, rule="arcs")),
     Case(A.QuantizedPushSum(lr=0.1, compressor=QUANTIZER), None, exact=False, network=PUSH),
     Case(A.QuantizedPushSumGossip(compressor=QUANTIZER), None, exact=False, network=PUSH),
     Case(A.DirectlyQuantizedPushSum(compressor=QUANTIZER), None, exact=False, network=PUSH),

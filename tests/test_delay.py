@@ -272,7 +272,11 @@ def test_facts_are_computed_from_the_method():
     assert checks.facts(late).requires == {"doubly stochastic", "arcs", "fixed"}
     assert checks.facts(at_once) == checks.facts(A.DSGD(lr=0.1))
     assert checks.facts(A.delayed(A.PushSumGossip(), 2)).requires == {"column stochastic", "arcs"}
-    assert checks.facts(A.held(A.DSGD(lr=0.1))).requires == {"arcs"}
+    assert checks.facts(A.held(A.DSGD(lr=0.1))).requires == {"doubly stochastic", "arcs", "fixed arcs"}
+    with pytest.raises(ValueError, match="Held needs a doubly stochastic W"):
+        run(A.held(A.DSGD(lr=0.1)), quadratic(0.0), lossy(PUSH, 0.3, rule="arcs"), rounds=1)
+    with pytest.raises(ValueError, match="Held needs arcs that stay"):
+        run(A.held(A.DSGD(lr=0.1)), quadratic(0.0), networks.random_matchings(N), rounds=1)
     with pytest.raises(ValueError, match="Delayed needs a fixed W"):
         run(late, quadratic(0.0), networks.random_matchings(N), rounds=1)
     with pytest.raises(ValueError, match="Delayed needs a column stochastic W"):

@@ -2,6 +2,7 @@ from .a2cid2 import A2CiD2
 from .ab import AB
 from .ad_psgd import ADPSGD
 from .artemis import DORE, Artemis
+from .asy_sonata import ASYSONATA
 from .asynchronous_sgd import AsynchronousSGD
 from .aug_dgm import AugDGM
 from .choco import ChocoGossip, ChocoSGD, QuantizedGossip
@@ -33,6 +34,7 @@ from .qg_dsgdm import QGDSGDm
 from .quantized_push_sum import DirectlyQuantizedPushSum, QuantizedPushSum, QuantizedPushSumGossip
 from .rennala_sgd import RennalaSGD
 from .ringmaster_asgd import RingmasterASGD
+from .running_sums import RobustPushSum, RobustStochasticGradientPush
 from .savic import SAVIC, HeavyBall, LocalSAVIC
 from .scaffold import SCAFFOLD
 from .swift import SWIFT
@@ -40,6 +42,7 @@ from .swift import SWIFT
 __all__ = [
     "AB",
     "ADPSGD",
+    "ASYSONATA",
     "D2",
     "DIANA",
     "DORE",
@@ -90,6 +93,8 @@ __all__ = [
     "RandMCM",
     "RennalaSGD",
     "RingmasterASGD",
+    "RobustPushSum",
+    "RobustStochasticGradientPush",
     "StochasticGradientPush",
     "delayed",
     "held",

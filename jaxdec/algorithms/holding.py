@@ -1,9 +1,9 @@
 """Holding: a method that uses the last vector that arrived in place of one that was lost."""
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Int, PyTree
+from jaxtyping import Array, Bool, PyTree
 
 from jaxdec import checks
 from jaxdec._module import module
@@ -17,7 +17,7 @@ __all__ = ["Held", "State", "held"]
 class State(NamedTuple):
     x: Iterates  # (n, d), the iterates of the method
     method: PyTree  # the method's state
-    sender: Int[Array, "n k"]  # whose message is held on each arc, -1 before the first
+    heard: Bool[Array, "n k"]  # whether something has arrived
     last: tuple[Array, ...]  # (n, k, ...) for each product with W: what arrived last
 
 
@@ -25,13 +25,13 @@ class State(NamedTuple):
 class Held:
     """A method that holds what arrived last. Made by `held`."""
 
+    running_sums: ClassVar[bool] = True
     method: Any
 
     @property
     def requires(self) -> frozenset[str]:
-        """Arcs, whose weights are the reliable ones: of the laws that those obey, what is lost says nothing."""
-        needs = checks.facts(self.method).requires
-        return needs - {"symmetric", "doubly stochastic", "column stochastic", "row stochastic"} | {"arcs"}
+        """What the method needs of the weights that are sent with; and arcs that stay."""
+        return checks.facts(self.method).requires | {"arcs", "fixed arcs"}
 
     @property
     def wants(self):
@@ -61,19 +61,19 @@ class Held:
         state, cost = self.method.init(problem, x0, r)
         found = products(self.method, problem, state, r)
         last = tuple(jnp.zeros((*arcs.weight.shape, *a.shape[1:]), a.dtype) for a in found)
-        return State(state.x, state, jnp.full(arcs.weight.shape, -1), last), cost
+        return State(state.x, state, jnp.zeros(arcs.weight.shape, bool), last), cost
 
     def step(self, problem, s, r):
         arcs = r.W.arcs
-        arrived, sender = jnp.asarray(arcs.arrived), jnp.asarray(arcs.sender, s.sender.dtype)
-        known = arrived | (s.sender == sender)
+        arrived = jnp.asarray(arcs.arrived)
+        known = s.heard | arrived
 
         def send(x, last):
             last = jnp.where(among(arrived, last), arcs.hear(x), last)
             return mixed(r.W, x, jnp.where(among(known, last), last, x[:, None])), last
 
         state, cost, last = taken(self.method, problem, s.method, r, send, s.last)
-        return State(state.x, state, jnp.where(arrived, sender, s.sender), last), cost
+        return State(state.x, state, known, last), cost
 
 
 def held(method: Any) -> Held:
@@ -83,16 +83,15 @@ def held(method: Any) -> Held:
 
         x_i = W_ii z_i + Σ_j W_ij z_j(s_ij)
 
-    Until the first message of j arrives, i uses its own vector in its place. On a network that changes, what is held
-    belongs to a slot, and is not used when the slot is another node's.
+    Until the first message of j arrives, i uses its own vector in its place.
 
     It is for methods that mix iterates once a round, `DSGD` and `DSGDm`: with a fixed W under the losses and exact
     gradients their fixed point is kept, though not the mean on the way. No tracker keeps its own, so that other methods
     are refused. What is the method's can be swept, `over={"method.lr": [0.1, 0.2]}`.
 
     Cost per round: that of the method; what is lost was sent.
-    W: the reliable one of a network that loses messages unknown to all, `networks.lossy(network, loss, rule="arcs")`;
-    it is to be as the method needs it, doubly stochastic, which such a network does not say.
+    W: the reliable one of a network that loses messages unknown to all, `networks.lossy(network, loss, rule="arcs")`,
+    as the method needs it; its arcs stay.
     Reference: asynchronous iterations with bounded delay, as in Tsitsiklis, Bertsekas, Athans (1986), Distributed
     asynchronous deterministic and stochastic gradient optimization algorithms, as it is recalled.
 

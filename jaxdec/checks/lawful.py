@@ -25,10 +25,14 @@ __all__ = [
     "fitting",
     "laws",
     "limit",
+    "sent",
     "settings",
     "single",
     "violation",
 ]
+
+
+EITHER = " or "  # between laws of which a method wants one
 
 
 class Facts(NamedTuple):
@@ -38,13 +42,14 @@ class Facts(NamedTuple):
     wants: Mapping[str, str]
     absent: str
     replicas: bool
-    mixes: str | None = None
+    running_sums: bool
+    mixes: str | None
 
 
 def laws(what: str, named: Any) -> None:
     """Refuse laws that are not in the vocabulary."""
     named = {named} if isinstance(named, str) else named
-    for law in named:
+    for law in (law for laws in named for law in str(laws).split(EITHER)):
         if law not in LAWS:
             near = difflib.get_close_matches(str(law), LAWS, n=1, cutoff=0.4)
             meant = f"; did you mean {near[0]!r}?" if near else "."
@@ -61,13 +66,27 @@ def facts(algorithm: Any) -> Facts:
     absent, replicas = getattr(algorithm, "absent", "frozen"), getattr(algorithm, "replicas", False)
     if absent == "refused" or replicas:
         requires |= {"reliable"}
-    return Facts(requires, getattr(algorithm, "wants", {}), absent, replicas, getattr(algorithm, "mixes", None))
+    wants = getattr(algorithm, "wants", {})
+    wants = {} if isinstance(wants, property) else wants  # of a class: what it wants depends on its fields
+    sums, mixes = getattr(algorithm, "running_sums", False), getattr(algorithm, "mixes", None)
+    return Facts(requires, wants, absent, replicas, sums, mixes)
 
 
 def advice(algorithm: Any, problem: Any) -> None:
     """Let an algorithm that has something to say of the problem do so."""
     if hasattr(algorithm, "advise"):
         algorithm.advise(problem)
+
+
+def sent(network: Any) -> frozenset[str]:
+    """The laws of what is sent in a network, be it lost or not: of its W, where both ends know of what is lost."""
+    laws = getattr(network, "sends", network.provides)
+    return laws | {"fixed arcs"} if "fixed" in laws else laws
+
+
+def _asked(needs: Facts, network: Any) -> frozenset[str]:
+    """The laws of a network that count for a method."""
+    return sent(network) if needs.running_sums else network.provides
 
 
 def algorithm(
@@ -95,9 +114,9 @@ def algorithm(
     name = type(algorithm).__name__
     settings(algorithm, rounds)
     needs = facts(algorithm)
-    broken = needs.requires - network.provides
+    broken = needs.requires - _asked(needs, network)
     if "asynchronous" in network.provides and "asynchronous" not in needs.requires:
-        others = fitting(network.provides, among)
+        others = fitting(network, among)
         raise ValueError(
             f"{name} cannot run asynchronously: its rounds are of all nodes, and a round of this network is one event. "
             + (f"This network is for {', '.join(others)}" if others else "No algorithm here is for this network")
@@ -110,22 +129,22 @@ def algorithm(
         )
         warnings.warn(f"{name} runs without {lost}", stacklevel=3)
     for law, lost in needs.wants.items():
-        if law not in network.provides:
+        if not network.provides & {*law.split(EITHER)}:
             warnings.warn(f"{name} on a network that is not {law}: {lost}", stacklevel=3)
     if problem is not None:
         advice(algorithm, problem)
     return broken
 
 
-def fitting(provides: frozenset[str], among: Iterable[type]) -> list[str]:
-    """The names of those classes that need no other laws than these; a part of a method says nothing of laws."""
-    events = provides & {"asynchronous"}  # of one node each: only methods that ask for them can be run on them
-    fits = lambda kind: hasattr(kind, "requires") and events <= facts(kind).requires <= provides
+def fitting(network: Any, among: Iterable[type]) -> list[str]:
+    """The names of those classes that need no other laws than a network's; a part of a method says nothing of laws."""
+    events = network.provides & {"asynchronous"}  # of one node each: only methods that ask for them can be run on them
+    fits = lambda kind: hasattr(kind, "requires") and events <= facts(kind).requires <= _asked(facts(kind), network)
     return sorted(kind.__name__ for kind in among if fits(kind))
 
 
 def _misfit(name: str, needs: Facts, broken: frozenset[str], network: Any, among: Iterable[type]) -> str:
-    found = ", ".join(sorted(network.provides)) or "none of the known properties"
+    found = ", ".join(sorted(_asked(needs, network))) or "none of the known properties"
     if broken == {"reliable"}:
         why = (
             "keeps copies of its neighbours' vectors, which a message that is lost or slept through corrupts for ever"
@@ -138,10 +157,10 @@ def _misfit(name: str, needs: Facts, broken: frozenset[str], network: Any, among
         said = f"{name} needs {laws}; this network's is {found}{violation(network)}"
     hints = [HINTS[law] for law in sorted(broken) if law in HINTS]
     kinds = list(among)
-    others = fitting(network.provides, kinds)
+    others = fitting(network, kinds)
     hints.append(f"This network is for {', '.join(others)}" if others else "No algorithm here is for this network")
     if not network.provides & {"doubly stochastic", "server", "push-pull"}:
-        pushed, pulled = (fitting(DIRECTED | {law}, kinds) for law in ("column stochastic", "push-pull"))
+        pushed, pulled = (fitting(_Directed(DIRECTED | {law}), kinds) for law in ("column stochastic", "push-pull"))
         hints.append(
             f"On a directed graph {', '.join(pulled)} runs with networks.push_pull(graph), and "
             f'networks.static(graph, weights="column_stochastic") is for {", ".join(pushed)}'
@@ -150,6 +169,13 @@ def _misfit(name: str, needs: Facts, broken: frozenset[str], network: Any, among
 
 
 DIRECTED = frozenset({"fixed", "reliable", "arcs"})  # what any graph with weights that do not change has
+
+
+class _Directed(NamedTuple):
+    """What counts of a network of a directed graph."""
+
+    provides: frozenset[str]
+
 
 HINTS = {
     "symmetric": "Use Metropolis-Hastings weights (networks.static(graph)), or an algorithm for directed graphs",
@@ -160,6 +186,10 @@ HINTS = {
     "push-pull": "Use networks.push_pull(graph): it makes the pair (R, C) from any strongly connected graph",
     "asynchronous": "Use networks.asynchronous(networks.server(n), speed=...), or of a graph such as networks.ring(n)",
     "fixed": "Use a network whose W does not change, such as networks.ring(n)",
+    "fixed arcs": (
+        "Use a network whose graph does not change, or give each arc that it ever has a slot of its own: "
+        'networks.lossy(network, loss, rule="arcs"), where a loss of 0 is none'
+    ),
 }
 
 

@@ -26,7 +26,6 @@ __all__ = [
     "Arcs",
     "ByArcs",
     "Masks",
-    "OnArcs",
     "Pairs",
     "Rule",
     "Table",
@@ -36,7 +35,7 @@ __all__ = [
     "traced_table",
 ]
 
-Rule: TypeAlias = Literal["link", "sender", "self", "renormalize", "drop", "arcs"]
+Rule: TypeAlias = Literal["link", "sender", "self", "renormalize", "drop"]
 RULES: tuple[str, ...] = get_args(Rule)
 Known: TypeAlias = Array | np.ndarray  # NumPy's where it is known when compiling
 
@@ -64,8 +63,8 @@ class Table:
         return jnp.where(_among(self.reverse >= 0, z), z[self.sender, self.reverse], 0)
 
     def given(self, v):
-        """What the senders' arcs add up to, (n,), of numbers on arcs that are 0 where there is no arc."""
-        return jnp.zeros(v.shape[0], v.dtype).at[self.sender].add(v)
+        """What the senders' arcs add up to, (n, ...), of what is on arcs and 0 where there is no arc, (n, k, ...)."""
+        return jnp.zeros((v.shape[0], *v.shape[2:]), v.dtype).at[self.sender].add(v)
 
     def both(self, coins):
         return coins[self.link]
@@ -164,6 +163,10 @@ class Arcs:
         """
         return self.who.hear(x, slot)
 
+    def given(self, v):
+        """The sums over the arcs that each node sends on, (n, ...), of what is 0 where there is none, (n, k, ...)."""
+        return self.who.given(v)
+
     def back(self, z):
         """Of what is kept on arcs, (n, k, ...), that of the opposite arc; 0 where there is none."""
         return self.who.back(z)
@@ -194,7 +197,7 @@ class Masks:
             rule: where the weight of an arc that is lost goes. "link" and "self": to the receiver's own vector, which
                 leaves a symmetric W symmetric if both arcs of a link are lost together. "sender": to the sender's own
                 vector, which keeps the sums of columns. "renormalize": to all that arrived, in proportion. "drop": it
-                is missing. "arcs": weights stay, who hears something is told by `arcs.arrived`, and `W @ x` is no more.
+                is missing.
         """
         own, arcs = self.own, self.arcs  # pyrefly: ignore[missing-attribute]
         used = arcs.used if not silent else alive if arcs.used is None else alive & arcs.used
@@ -209,8 +212,6 @@ class Masks:
                 total = own + jnp.sum(weight, axis=1)
                 own, total = jnp.where(total == 0, 1, own), jnp.where(total == 0, 1, total)  # who has nothing keeps x
                 own, weight = own / total, weight / total[:, None]
-            case "arcs":
-                return OnArcs(own, Arcs(arcs.weight, arcs.who, alive, used))
             case _:
                 checks.choice("rule", rule, RULES)
         return ByArcs(own, Arcs(weight, arcs.who, alive, used))
@@ -241,21 +242,6 @@ class ByArcs(Masks):
     def lazy(self):
         """(I + W) / 2."""
         return ByArcs((1 + self.own) / 2, replace(self.arcs, weight=self.arcs.weight / 2))
-
-
-@module
-class OnArcs(Masks):
-    """What is left of an operator where nobody knows what was lost: its weights, and what arrived."""
-
-    own: Num[Known, " n"]
-    arcs: Arcs
-
-    @property
-    def n(self) -> int:
-        return self.own.shape[-1]
-
-    def __matmul__(self, x):
-        raise TypeError("what is lost is unknown, so that there is no W @ x; take W.own and W.arcs, with arcs.arrived")
 
 
 def roomy(n: int, k: int, dtype: Any) -> None:

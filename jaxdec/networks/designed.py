@@ -253,6 +253,11 @@ class Matchings:
     def provides(self) -> frozenset[str]:
         return RELIABLE | {"symmetric", "doubly stochastic", "row stochastic", "column stochastic"}
 
+    @property
+    def sends(self) -> frozenset[str]:
+        """What holds of what is sent: each arc of the graph has its slot."""
+        return self.provides | {"fixed arcs"}
+
     def init(self, key: PRNGKey) -> tuple[()]:
         return ()
 

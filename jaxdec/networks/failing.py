@@ -9,31 +9,36 @@ What remains true of W is in their `provides`, and depends on where the weight o
 | `"self"` | an arc | the receiver's own vector | row stochastic |
 | `"renormalize"` | an arc | all that arrived and the own vector, in proportion | row stochastic |
 | `"drop"` | an arc | nobody, as in some simulators | nothing: its rows sum to less than one |
-| `"arcs"` | an arc | nowhere, since nobody knows | no W: for methods that work on arcs, and `algorithms.held` |
+| `"arcs"` | an arc | nobody: neither end knows of the loss | not there: `W @ x` is an error |
 
-Only the first two keep what is averaged; the others are there to show what goes wrong. Failures are a function of the
-seed: all methods meet the same.
+Only the first two keep what is averaged; the next three are there to show what goes wrong. Under the last, methods that
+keep what is under way on each arc average all the same: see `networks.one_way`. Failures are a function of the seed:
+all methods meet the same.
 """
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Int, PyTree
 
 from jaxdec import checks
 from jaxdec._module import module
 from jaxdec._module import static as _static
-from jaxdec.networks.arcs import RULES, Rule
+from jaxdec.networks.arcs import RULES, ByArcs, Rule, Table
 from jaxdec.networks.families import Static
+from jaxdec.networks.one_way import one_way, union
 from jaxdec.networks.operators import NeighbourTable
 from jaxdec.networks.outages import Outages, outages
 from jaxdec.networks.varying import Varying
 from jaxdec.types import PRNGKey, World
 
-__all__ = ["KEPT", "NEEDED", "Lossy", "Memory", "Sleeping", "lossy", "sleeping"]
+__all__ = ["KEPT", "LOSSES", "NEEDED", "Loss", "Lossy", "Memory", "Sleeping", "lossy", "sleeping"]
 
+Loss: TypeAlias = Rule | Literal["arcs"]
+LOSSES = (*RULES, "arcs")
 NEEDED = {
     "link": "symmetric",
     "sender": "column stochastic",
@@ -63,7 +68,8 @@ class Lossy:
 
     inner: Any
     loss: Outages
-    rule: Rule = _static(default="link")
+    rule: Loss = _static(default="link")
+    slots: Table | None = None  # under "arcs", of the union graph of a network whose arcs change
 
     @property
     def n(self) -> int:
@@ -73,19 +79,30 @@ class Lossy:
     def provides(self) -> frozenset[str]:
         return self.inner.provides & KEPT[self.rule]
 
+    @property
+    def sends(self) -> frozenset[str]:
+        """What holds of what is sent, be it lost or not."""
+        laws = checks.sent(self.inner)
+        if self.rule == "arcs":
+            return laws - {"reliable"} | ({"fixed arcs"} if self.slots is not None else set())
+        return laws & (KEPT[self.rule] | {"fixed arcs"})
+
     def init(self, key: PRNGKey) -> Memory:
         inner, W, key = _started(self.inner, key)
+        W = one_way(W, self.slots) if self.rule == "arcs" else W
         return Memory(inner, self.loss.init(key, W.links if self.rule == "link" else (2, *W.links)))
 
     def at(self, memory: Memory, t: Int[Array, ""], key: PRNGKey) -> tuple[Memory, World]:
         inner, world = self.inner.at(memory.inner, t, key)
         failed, lost = self.loss.at(memory.failed, t)
-        W = world.W
+        W = one_way(world.W, self.slots) if self.rule == "arcs" else world.W
         if self.rule == "link":
             lost = W.both(lost)
         else:  # a coin for each way
             lost = jnp.where(W.arcs.sender < jnp.arange(self.n)[:, None], W.both(lost[0]), W.both(lost[1]))
-        return Memory(inner, failed), world._replace(W=W.masked(~lost, self.rule))
+        return Memory(inner, failed), world._replace(
+            W=W.losing(lost) if self.rule == "arcs" else W.masked(~lost, self.rule)
+        )
 
     def check(self) -> None:
         _check(self.inner)
@@ -107,6 +124,11 @@ class Sleeping:
     def provides(self) -> frozenset[str]:
         return self.inner.provides & KEPT["link"]
 
+    @property
+    def sends(self) -> frozenset[str]:
+        """What holds of what is sent."""
+        return checks.sent(self.inner) & (KEPT["link"] | {"fixed arcs"})
+
     def init(self, key: PRNGKey) -> Memory:
         inner, _, key = _started(self.inner, key)
         return Memory(inner, self.activity.init(key, (self.n,)))
@@ -124,22 +146,28 @@ class Sleeping:
         self.activity.check()
 
 
-def lossy(network: Any, loss: Any, rule: Rule = "link") -> Lossy:
+def lossy(network: Any, loss: Any, rule: Loss = "link") -> Lossy:
     """A network of which messages are lost on the way.
 
     A message that is lost was sent, and is paid for. Under "link" the two nodes of a link that is down know it, and
     neither uses what the other sends: W stays symmetric, and so what a method conserves is conserved. On a network that
     changes, a link is a pair of nodes, and is down or up whether or not the W of the round has it.
 
+    Under "arcs" neither end knows what was lost. `W.own` and `W.arcs` keep the weights of the reliable network,
+    `W.arcs.arrived` says where something arrives, and `W @ x` is an error. Where a network's arcs change, each has a
+    slot of its own, that of the union graph; where the W of a round does not have it, nothing is sent there.
+
     Args:
         network: any network of a graph, which may change or fail in other ways too.
         loss: a model, `Independent` or `GilbertElliott`; a number is the probability of an independent loss.
         rule: what is lost, and where its weight goes: "link", for a symmetric W; "sender", for directed graphs and
-            push-sum methods; "self", "renormalize" and "drop", under which the mean is not kept.
+            push-sum methods; "self", "renormalize" and "drop", under which the mean is not kept; "arcs", for methods
+            that keep running sums, such as `RobustPushSum`.
 
     Raises:
         TypeError: if the loss is no model.
-        ValueError: if the probability is outside [0, 1), or the rule does not fit the network.
+        ValueError: if the probability is outside [0, 1), the rule does not fit the network, or a union graph has no
+            room.
 
     >>> from jaxdec import networks
     >>> from jaxdec.networks import outages
@@ -148,17 +176,25 @@ def lossy(network: Any, loss: Any, rule: Rule = "link") -> Lossy:
     >>> bursts = outages.GilbertElliott(probability=0.3, burst=5)
     >>> sorted(lossy(networks.random_digraph(8, 0.2), bursts, "sender").provides)
     ['arcs', 'column stochastic']
+    >>> sorted(lossy(networks.random_digraph(8, 0.2), bursts, "arcs").provides)
+    ['arcs']
     """
-    checks.choice("rule", rule, RULES)
+    checks.choice("rule", rule, LOSSES)
     _of_a_graph("lossy", network)
+    if rule != "arcs" and _unknown(network):
+        raise ValueError(
+            f'the rule "{rule}" says what becomes of a W that the network within, whose loss is of the rule "arcs", '
+            f'does not have: wrap the other way round, lossy(lossy(network, loss, "{rule}"), loss, "arcs")'
+        )
     if rule in NEEDED and NEEDED[rule] not in network.provides:
-        fitting = [f'"{r}"' for r in RULES if r not in NEEDED or NEEDED[r] in network.provides]
+        fitting = [f'"{r}"' for r in LOSSES if r not in NEEDED or NEEDED[r] in network.provides]
         advice = ', for push-sum methods "sender"' if '"sender"' in fitting else ""
         raise ValueError(
             f'the rule "{rule}" is for a W that is {NEEDED[rule]}, and this network provides {_listed(network)}. Rules '
             f"that fit it: {', '.join(fitting)}{advice}"
         )
-    lossy = Lossy(_by_arcs(network), outages("loss", loss), rule)
+    network = _by_arcs(network)
+    lossy = Lossy(network, outages("loss", loss), rule, _slots(network) if rule == "arcs" else None)
     lossy.check()
     return lossy
 
@@ -239,3 +275,21 @@ def _by_arcs(network: Any) -> Any:
     if isinstance(network, Varying) and isinstance(network.pool, NeighbourTable):
         return dataclasses.replace(network, pool=network.pool.by_arcs())
     return network
+
+
+def _slots(network: Any) -> Table | None:
+    """The slots of all arcs that a network may have, where they are not the same in every round."""
+    while isinstance(network, Lossy | Sleeping):
+        network = network.inner
+    if isinstance(network, Varying) and isinstance(network.pool, ByArcs):
+        return union(np.asarray(network.pool.arcs.who.sender))
+    return None
+
+
+def _unknown(network: Any) -> bool:
+    """Whether it has a loss within that neither end of an arc knows of."""
+    while isinstance(network, Lossy | Sleeping):
+        if isinstance(network, Lossy) and network.rule == "arcs":
+            return True
+        network = network.inner
+    return False

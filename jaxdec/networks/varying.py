@@ -13,6 +13,7 @@ from jaxdec import checks, graphs
 from jaxdec._module import module, static
 from jaxdec.networks import operators
 from jaxdec.networks import weights as _weights
+from jaxdec.networks.arcs import ByArcs
 from jaxdec.types import PRNGKey, World
 
 __all__ = [
@@ -50,6 +51,19 @@ class Varying:
     def size(self) -> int:
         """How many W there are."""
         return jax.tree.leaves(self.pool)[0].shape[0]
+
+    @property
+    def sends(self) -> frozenset[str]:
+        """What holds of what is sent. Slots of tables mean other nodes in another member."""
+        match self.pool:
+            case operators.NeighbourTable():
+                who = self.pool.indices, self.pool.rows, self.pool.columns
+            case ByArcs():
+                who = (self.pool.arcs.who.sender,)
+            case _:
+                who = ()
+        same = all(bool(np.all(np.asarray(a) == np.asarray(a)[:1])) for a in who)
+        return self.provides | {"fixed arcs"} if same else self.provides
 
     def member(self, k: Int[Array, ""] | int) -> Any:
         """The k-th operator of the pool."""

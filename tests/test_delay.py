@@ -97,9 +97,9 @@ def again(method: Any, mix: Any, grad: Any) -> np.ndarray:
 def test_a_delayed_method_is_its_messages_one_by_one(method, law, network):
     network, wrapped = on(method, network), A.delayed(method, law, longest=LONGEST)
     found = testing.trajectory(wrapped, quadratic(0.5), network, rounds=ROUNDS, x0=X0, seed=SEED)
-    bits = 32 * (D + (wrapped.mixes == "mass"))
+    bits = 32 * (D + (checks.facts(method).mixes == "mass"))
     late = rounds_late(wrapped.delay, network.W, found.state.keys, bits)
-    fate = reference.added_up if wrapped.mixes == "mass" else reference.last_arrived
+    fate = reference.added_up if checks.facts(method).mixes == "mass" else reference.last_arrived
     expected = again(
         method, lambda: fate(np.asarray(network.W.dense()), lambda t: late[t]), gradients(quadratic(0.5), KEYS.data, 99)
     )
@@ -427,6 +427,9 @@ def test_the_reason_is_the_methods():
             A.delayed(method, 2)
     with pytest.raises(ValueError, match=r"mass that is used again is counted twice.*running sums"):
         A.held(A.PushSumGossip())
+    for wrapped in (A.delayed(A.DSGD(lr=0.1), 2), A.held(A.DSGD(lr=0.1))):
+        with pytest.raises(ValueError, match=r"held cannot wrap (Delayed|Held): it"):
+            A.held(wrapped)
     with pytest.raises(TypeError, match="the class DSGD; write DSGD"):
         A.delayed(A.DSGD, 2)
     with pytest.raises(ValueError, match=r'weight of what is lost goes elsewhere.*rule="arcs"'):

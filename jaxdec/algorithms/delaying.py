@@ -37,7 +37,7 @@ class Delayed:
     def requires(self) -> frozenset[str]:
         """What the method needs; arcs; and where old vectors stand for new ones, that those are always the same."""
         late = {"iterates": {"arcs", "fixed"}, "mass": {"arcs"}}
-        return checks.facts(self.method).requires | (late[self.mixes] if self.longest else frozenset())
+        return checks.facts(self.method).requires | (late[self._mixes] if self.longest else frozenset())
 
     @property
     def wants(self):
@@ -52,7 +52,8 @@ class Delayed:
         return checks.facts(self.method).replicas
 
     @property
-    def mixes(self) -> Any:
+    def _mixes(self) -> Any:
+        """What the method mixes; what is delayed mixes nothing by W alone, and is not wrapped again."""
         return checks.facts(self.method).mixes
 
     def check(self) -> None:
@@ -93,7 +94,7 @@ class Delayed:
         found = products(self.method, problem, state, r)
         keys = jax.vmap(jax.random.fold_in, (None, 0))(r.fold("delays"), jnp.arange(r.n))
         never = jnp.full((*r.W.arcs.weight.shape, self.longest), 2 * self.longest)  # there is no such message
-        left = never if self.mixes == "iterates" else ()
+        left = never if self._mixes == "iterates" else ()
         sent = tuple(jnp.zeros((r.n, self.longest, *a.shape[1:]), a.dtype) for a in found)
         return State(state.x, state, jax.random.key_data(keys), left, sent), cost
 
@@ -103,7 +104,7 @@ class Delayed:
             return s._replace(x=state.x, method=state), cost
         delay = self.delay.of(r.W.arcs, s.keys, r.fold("delay"), _bits(s.sent, 2))
         delay = jnp.minimum(delay, self.longest)
-        if self.mixes == "mass":
+        if self._mixes == "mass":
             send, left = self._mass(r.W, delay), ()
         else:
             left = jnp.concatenate([delay[..., None], s.left - 1], axis=-1)  # of messages by their age

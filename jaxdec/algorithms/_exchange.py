@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.extend.core import get_opaque_trace_state
 from jaxtyping import PyTree
 
 from jaxdec import checks
@@ -22,11 +23,16 @@ __all__ = ["among", "mixed", "products", "refuse", "taken"]
 class Exchange:
     """Stands for W in one step: `W @ x` goes through the next memory, and what is then remembered is in `after`."""
 
-    def __init__(self, send: Callable[[Any, Any], tuple[Any, Any]], memories: Iterable[Any]):
-        self._send, self._memories = send, iter(memories)
+    def __init__(self, name: str, send: Callable[[Any, Any], tuple[Any, Any]], memories: Iterable[Any]):
+        self._name, self._send, self._memories, self._where = name, send, iter(memories), get_opaque_trace_state()
         self.after: list[Any] = []
 
     def __matmul__(self, x):
+        if get_opaque_trace_state() != self._where:
+            raise ValueError(
+                f"{self._name} multiplies by W inside of a loop, a branch or a transformation of JAX, where what was "
+                "sent cannot be remembered; write `r.W @ x` in step itself"
+            )
         mixed, memory = self._send(x, next(self._memories))
         self.after.append(memory)
         return mixed
@@ -36,7 +42,7 @@ def taken(
     method: Any, problem: Any, state: PyTree, r: Round, send: Callable[[Any, Any], Any], memories: Iterable[Any]
 ) -> tuple[PyTree, Cost, tuple[Any, ...]]:
     """A step of the method, and the memories after it; `send` makes of x and a memory `W @ x` and the memory."""
-    W = Exchange(send, memories)
+    W = Exchange(type(method).__name__, send, memories)
     state, cost = method.step(problem, state, replace(r, W=W))
     return state, cost, tuple(W.after)
 
@@ -48,13 +54,7 @@ def products(method: Any, problem: Any, state: PyTree, r: Round) -> tuple[jax.Sh
         ValueError: if that is inside of a loop or a branch of JAX, where it cannot be remembered.
     """
     trace = lambda state: taken(method, problem, state, r, lambda x, _: (x, x), repeat(()))[2]
-    try:
-        return jax.eval_shape(trace, state)
-    except jax.errors.UnexpectedTracerError as error:
-        raise ValueError(
-            f"{type(method).__name__} multiplies by W inside of a loop, a branch or a transformation of JAX, where "
-            "what was sent cannot be remembered; write `r.W @ x` in step itself"
-        ) from error
+    return jax.eval_shape(trace, state)
 
 
 def mixed(W: Any, x: Any, heard: Any) -> Any:

@@ -161,6 +161,7 @@ def delayed(method: Any, delay: Any, *, longest: int | None = None) -> Delayed:
     Other methods are refused. Delays can be swept, `over={"delay.rounds": [0, 1, 2]}`, and so can what is the method's,
     `"method.lr"`. With longest = 0 it is the method itself to the bit, with delays of 0 to rounding.
 
+    Symbols: z_j is what node j multiplies by W, k_ij how many rounds late i has it.
     Cost per round: that of the method, paid when it is sent.
     W: as the method; old iterates ask for one that is fixed, mass for one that is column stochastic in every round.
     Reference: iterates as in Tsitsiklis, Bertsekas, Athans (1986), Distributed asynchronous deterministic and

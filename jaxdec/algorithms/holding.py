@@ -89,6 +89,7 @@ def held(method: Any) -> Held:
     gradients their fixed point is kept, though not the mean on the way. No tracker keeps its own, so that other methods
     are refused. What is the method's can be swept, `over={"method.lr": [0.1, 0.2]}`.
 
+    Symbols: z_j is what node j multiplies by W; what i holds of it is in `last`.
     Cost per round: that of the method; what is lost was sent.
     W: the reliable one of a network that loses messages unknown to all, `networks.lossy(network, loss, rule="arcs")`,
     as the method needs it; its arcs stay.

@@ -93,14 +93,31 @@ def module(cls: type[_T]) -> type[_T]:
 
 
 def step_sizes(obj: Any) -> Iterator[tuple[str, Any]]:
-    """The names and values of the fields of `obj` that are step sizes."""
-    return ((f.name, getattr(obj, f.name)) for f in dataclasses.fields(obj) if f.metadata.get("step_size"))
+    """The names and values of the fields that are step sizes, of `obj` and, after a dot, of the parts it is made of."""
+    for f in dataclasses.fields(obj):
+        value = getattr(obj, f.name)
+        if f.metadata.get("step_size"):
+            yield f.name, value
+        elif _is_part(value):
+            yield from ((f"{f.name}.{inner}", lr) for inner, lr in step_sizes(value))
 
 
 def at_round(obj: _T, t: Any, dtype: Any) -> _T:
     """`obj` with every schedule among its step sizes replaced by its value at round `t`, as a scalar of `dtype`."""
-    values = {name: jnp.asarray(lr(t), dtype) for name, lr in step_sizes(obj) if callable(lr)}
+    values: dict[str, Any] = {}
+    for f in dataclasses.fields(obj):  # type: ignore[arg-type]
+        value = getattr(obj, f.name)
+        if f.metadata.get("step_size"):
+            now = jnp.asarray(value(t), dtype) if callable(value) else value
+        else:
+            now = at_round(value, t, dtype) if _is_part(value) else value
+        if now is not value:
+            values[f.name] = now
     return dataclasses.replace(obj, **values) if values else obj  # type: ignore[type-var]
+
+
+def _is_part(value: Any) -> bool:
+    return dataclasses.is_dataclass(value) and not isinstance(value, type)
 
 
 @jax.tree_util.register_static

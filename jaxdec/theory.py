@@ -8,16 +8,19 @@ from jaxtyping import ArrayLike
 from jaxdec import checks, graphs
 from jaxdec.networks import weights as _weights
 from jaxdec.networks.averages import changes, moments, rounds
+from jaxdec.networks.events import Asynchronous
 from jaxdec.networks.varying import Varying
 from jaxdec.problems.constants import Constants, constants
 
 __all__ = [
     "Averaged",
     "Constants",
+    "MomentumBetween",
     "constants",
     "critical_variance",
     "descent_step",
     "mixing",
+    "momentum_between",
     "on_average",
     "rate",
     "stability_limit",
@@ -87,6 +90,64 @@ def on_average(network: Any, *, samples: int = 2000) -> Averaged:
         p = 1 - float(np.linalg.norm(square - 1 / n, 2))
     kept = min(np.abs(mean.sum(axis=axis) - 1).max() for axis in (0, 1)) < 1e-6
     return Averaged(graphs.spectral_gap(joined), graphs.spectral_gap(mean) if kept else float("nan"), p, exact)
+
+
+class MomentumBetween(NamedTuple):
+    """The parameters of `algorithms.A2CiD2` on a network, and what they come from; see `momentum_between`."""
+
+    eta: float
+    alpha: float
+    chi_1: float
+    chi_2: float
+
+
+def momentum_between(network: Any) -> MomentumBetween:
+    r"""How fast nodes that meet in pairs agree, in seconds, and the parameters of `algorithms.A2CiD2` for that.
+
+    With r_ij how often i and j meet in a second, and L = Σ_{i<j} r_ij (e_i - e_j) (e_i - e_j)'::
+
+        chi_1 = 1 / λ_2(L)                                 the time in which averaging takes its effect everywhere
+        chi_2 = max_{r_ij > 0} (e_i - e_j)' L⁺ (e_i - e_j) / 2      half the largest resistance of a link, <= chi_1
+        eta   = 1 / (2 sqrt(chi_1 chi_2))
+        alpha = sqrt(chi_1 / chi_2) / 2
+
+    A node that ends v computations in a second, latency included, and has k neighbours meets each v / k times for its
+    own, and besides for theirs. Computations of unequal lengths count by their mean.
+
+    Reference: Nabli, Belilovsky, Oyallon (2023), arXiv:2306.08289, Proposition 3.6, as in the authors' code.
+
+    Args:
+        network: `networks.asynchronous(graph, speed=...)`, in which nodes meet one neighbour.
+
+    Raises:
+        ValueError: if it is no such network, or its graph is not connected.
+
+    >>> from jaxdec import networks
+    >>> found = momentum_between(networks.asynchronous(networks.ring(32), speed=1.0))
+    >>> round(found.chi_1, 2), round(found.chi_2, 4), round(found.eta, 4), round(found.alpha, 3)
+    (26.02, 0.4844, 0.1408, 3.665)
+    """
+    if not isinstance(network, Asynchronous) or network.graph is None or network.graph.hears != "one":
+        raise ValueError(
+            "nodes meet in pairs on networks.asynchronous(graph, speed=...), such as of networks.ring(8); got "
+            f"{type(network).__name__}, in which they do not"
+        )
+    n, table, degree = network.n, np.asarray(network.graph.table), np.asarray(network.graph.degree)
+    latency = np.broadcast_to(np.asarray(network.latency, float), n)
+    rates = 1 / (1 / np.asarray(network.speed.rates(n), float) + latency)
+    meets = np.zeros((n, n))
+    for i, k in enumerate(degree):
+        meets[i, table[i, :k]] += rates[i] / k
+    meets = meets + meets.T
+    np.fill_diagonal(meets, 0)
+    laplacian = np.diag(meets.sum(axis=1)) - meets
+    values, vectors = np.linalg.eigh(laplacian)
+    if n < 2 or values[1] < 1e-12 * values[-1]:
+        raise ValueError("nodes agree where the graph is connected and has two or more; this one falls apart")
+    places = vectors[:, 1:] / np.sqrt(values[1:])
+    resistance = np.square(places[:, None] - places).sum(axis=2)
+    chi_1, chi_2 = 1 / float(values[1]), float(resistance[meets > 0].max()) / 2
+    return MomentumBetween(0.5 / (chi_1 * chi_2) ** 0.5, 0.5 * (chi_1 / chi_2) ** 0.5, chi_1, chi_2)
 
 
 # Step sizes.

@@ -426,7 +426,10 @@ class Algorithm(Protocol):
     absent: ClassVar[Literal["frozen", "own", "refused"]]  # a node that does not take part keeps its rows of the state
     # by the loop's doing ("frozen", the default), by the method's own, or there may be none
     replicas: ClassVar[bool]  # whether nodes keep copies of their neighbours' vectors, which a lost message corrupts
-    running_sums: ClassVar[bool]  # whether what does not arrive is kept as under way: laws are those of what is sent
+    mixes: ClassVar[Literal["iterates", "mass"] | None]  # what it multiplies by W: iterates, once a round, so that old
+    # ones may stand for new ones; or mass, of which nothing may be lost or counted twice. None, the default: else
+    running_sums: ClassVar[bool]  # whether what does not arrive is kept as under way, or what arrived before is used in
+    # its place: laws are those of what is sent
 
     def init(self, problem: Any, x0: Iterates, r: Round) -> tuple[Any, Cost]:
         """The state at round 0, with state.x equal to x0. Takes no step."""

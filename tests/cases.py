@@ -211,6 +211,7 @@ OTHERS += [
     Case(A.RennalaSGD(lr=0.1, batch_size=2), None, exact=False, network=EVENTS),
     Case(A.RingmasterASGD(lr=0.1, threshold=4), None, exact=False, network=EVENTS),
     Case(A.ADPSGD(lr=0.1), None, exact=False, network=PAIRS),
+    Case(A.A2CiD2(lr=0.1, eta=0.5, alpha=0.7), None, exact=False, network=PAIRS),
     Case(A.SWIFT(lr=0.1), None, exact=False, network=ALL),
 ]
 

@@ -12,7 +12,7 @@ from cases import UNDIRECTED, X0, D, N, gradients, quadratic
 from reference import asynchronous as reference
 
 from jaxdec import algorithms as A
-from jaxdec import networks, problems, run, sweep, testing
+from jaxdec import networks, problems, run, sweep, testing, theory
 from jaxdec.loop import Keys
 from jaxdec.networks import clocks
 from jaxdec.papers import stragglers
@@ -85,14 +85,22 @@ def test_a_method_of_a_server_is_a_queue_of_events(method, network, again):
     np.testing.assert_allclose(one, np.tile(np.arange(EVENTS + 1) / N, (5, 1)))  # an event costs what one spends
 
 
-def test_ad_psgd_is_a_queue_of_events():
+@pytest.mark.parametrize(
+    ("method", "again"),
+    [
+        (A.ADPSGD(lr=0.1), reference.ad_psgd),
+        (A.A2CiD2(lr=0.1, eta=0.4, alpha=1.3), partial(reference.a2cid2, eta=0.4, alpha=1.3)),
+    ],
+    ids=lambda a: type(a).__name__ if dataclasses.is_dataclass(a) else "",
+)
+def test_averaging_in_pairs_is_a_queue_of_events(method, again):
     network = networks.asynchronous(nx.lollipop_graph(4, 2), speed=clocks.Exponential(SPEEDS), latency=0.1)
     x0 = np.random.default_rng(0).standard_normal((N, D))
-    found, _, spent = testing.trajectory(A.ADPSGD(lr=0.1), quadratic(0.5), network, rounds=EVENTS, x0=x0, seed=SEED)
+    found, _, spent = testing.trajectory(method, quadratic(0.5), network, rounds=EVENTS, x0=x0, seed=SEED)
     met = jax.vmap(jax.vmap(partial(network.met, KEYS.network), (None, 0)), (0, None))
     meets = np.asarray(met(jnp.arange(N), jnp.arange(EVENTS + 1)))
     grad = gradients(quadratic(0.5), KEYS.data, EVENTS)
-    path, times = reference.ad_psgd(durations(network), meets, grad, x0, EVENTS, lr=0.1, latency=0.1)
+    path, times = again(durations(network), meets, grad, x0, EVENTS, lr=0.1, latency=0.1)
     np.testing.assert_allclose(found["seconds"], times, rtol=1e-13)
     np.testing.assert_allclose(found[".x"], path, **CLOSE)
     arcs = 2 * nx.lollipop_graph(4, 2).number_of_edges()
@@ -102,6 +110,63 @@ def test_ad_psgd_is_a_queue_of_events():
         share = np.bincount(meets[i], minlength=N) / meets[i].size
         np.testing.assert_allclose(share[list(neighbours)], 1 / len(neighbours), atol=0.05)
         assert share[list(neighbours)].sum() == pytest.approx(1)
+
+
+# A2CiD2.
+
+LONG = networks.asynchronous(networks.ring(32), speed=clocks.Exponential(1.0))
+STILL = problems.Quadratic(jnp.zeros((32, 2)), jnp.zeros((32, 2)), 0.0)  # no gradients
+APART = np.random.default_rng(1).standard_normal((32, 2))
+BETWEEN = theory.momentum_between(LONG)
+
+
+def test_without_flow_a2cid2_is_ad_psgd():
+    network = networks.asynchronous(UNDIRECTED, speed=clocks.Exponential(SPEEDS))
+    how = {"rounds": 200, "x0": X0, "seed": SEED}
+    one = testing.trajectory(A.A2CiD2(lr=0.1, eta=0.0, alpha=0.7), quadratic(0.5), network, **how).states
+    two = testing.trajectory(A.ADPSGD(lr=0.1), quadratic(0.5), network, **how).states
+    for name in (".x", ".start", ".began", ".k"):
+        np.testing.assert_allclose(one[name], two[name], **CLOSE)
+
+
+def test_flowing_and_meeting_keep_the_mean():
+    method = A.A2CiD2(lr=0.1, eta=BETWEEN.eta, alpha=BETWEEN.alpha)
+    found = testing.trajectory(method, STILL, LONG, rounds=EVENTS, x0=APART).states
+    total = (found[".x"] + found[".y"]).sum(axis=1)  # which the flow does not change
+    np.testing.assert_allclose(total, np.tile(2 * APART.sum(axis=0), (EVENTS + 1, 1)), **CLOSE)
+    late = (found["seconds"][:, None] - found[".last"])[..., None]
+    now = (found[".x"] + found[".y"]) / 2 + np.exp(-2 * BETWEEN.eta * late) * (found[".x"] - found[".y"]) / 2
+    np.testing.assert_allclose(now.sum(axis=1), np.tile(APART.sum(axis=0), (EVENTS + 1, 1)), **CLOSE)
+
+
+def test_the_momentum_agrees_faster_on_a_ring_as_theory_says():
+    spent = {"rounds": 32 * 50, "every": 32, "seeds": 8, "x0": APART, "metrics": ["consensus"], "progress": False}
+    apart = {}
+    for method in (A.ADPSGD(lr=0.1), A.A2CiD2(lr=0.1, eta=BETWEEN.eta, alpha=BETWEEN.alpha)):
+        found = sweep(method, STILL, LONG, **spent).isel(round=slice(15, None))
+        seconds, consensus = (a.mean("seed").values.ravel() for a in (found.seconds, found.consensus))
+        slope, _ = np.polyfit(seconds, np.log(consensus), 1)
+        apart[type(method).__name__] = -slope
+    promised = (BETWEEN.chi_1 / BETWEEN.chi_2) ** 0.5  # 7.3, of means over realizations; squares fall 4.7 times faster
+    assert apart["A2CiD2"] > promised / 2 * apart["ADPSGD"]
+    assert apart["A2CiD2"] < 1 / (BETWEEN.chi_1 * BETWEEN.chi_2) ** 0.5  # the square of the slowest mean
+    np.testing.assert_allclose(apart["ADPSGD"], 1 / BETWEEN.chi_1, rtol=0.15)
+
+
+@pytest.mark.parametrize("speed", [2.0, SPEEDS], ids=["alike", "unlike"])
+def test_chi_are_what_their_definitions_say(speed):
+    graph, latency = nx.lollipop_graph(4, 2), 0.1
+    found = theory.momentum_between(networks.asynchronous(graph, speed=clocks.LogNormal(speed), latency=latency))
+    rate, L = 1 / (1 / np.broadcast_to(speed, N) + latency), np.zeros((N, N))
+    for i, j in graph.edges:
+        e = np.eye(N)[i] - np.eye(N)[j]
+        L += (rate[i] / graph.degree[i] + rate[j] / graph.degree[j]) * np.outer(e, e)
+    resistance = [np.linalg.pinv(L)[[i, j, i, j], [i, j, j, i]] @ [1, 1, -1, -1] for i, j in graph.edges]
+    np.testing.assert_allclose(found.chi_1, 1 / np.linalg.eigvalsh(L)[1])
+    np.testing.assert_allclose(found.chi_2, max(resistance) / 2)
+    np.testing.assert_allclose(found.eta, 0.5 / np.sqrt(found.chi_1 * found.chi_2))
+    np.testing.assert_allclose(found.alpha, 0.5 * np.sqrt(found.chi_1 / found.chi_2))
+    assert found.chi_2 <= found.chi_1
 
 
 def test_swift_is_a_queue_of_events():
@@ -197,7 +262,7 @@ def test_what_cannot_run_asynchronously_is_told_what_does():
     server, ring = networks.asynchronous(SERVER), networks.asynchronous(networks.ring(N))
     with pytest.raises(ValueError, match=r"SGD cannot run asynchronously.*for AsynchronousSGD, FedAsync, .*Ringmaster"):
         run(A.SGD(lr=0.1), quadratic(0), server, rounds=1)
-    with pytest.raises(ValueError, match=r"DSGD cannot run asynchronously.*This network is for ADPSGD$"):
+    with pytest.raises(ValueError, match=r"DSGD cannot run asynchronously.*This network is for A2CiD2, ADPSGD$"):
         run(A.DSGD(lr=0.1), quadratic(0), ring, rounds=1, strict=False)
     with pytest.raises(ValueError, match=r'SWIFT needs an asynchronous graph with hears="all"'):
         run(A.SWIFT(lr=0.1), quadratic(0), ring, rounds=1, strict=False)
@@ -245,6 +310,11 @@ def asynchronous(what=SERVER, **how):
             ValueError,
             "wraps a network of a graph",
         ),
+        (lambda: A.A2CiD2(lr=0.1, eta=-1.0, alpha=1.0).check(), ValueError, r"A2CiD2\.eta"),
+        (lambda: A.A2CiD2(lr=0.1, eta=1.0, alpha=np.inf).check(), ValueError, r"A2CiD2\.alpha"),
+        (lambda: theory.momentum_between(networks.ring(N)), ValueError, "in pairs on networks.asynchronous"),
+        (lambda: theory.momentum_between(asynchronous(SERVER)()), ValueError, "in pairs"),
+        (lambda: theory.momentum_between(asynchronous(networks.ring(N), hears="all")()), ValueError, "in pairs"),
         (lambda: A.SWIFT(lr=0.1, period=0).check(), ValueError, "period"),
         (lambda: A.RennalaSGD(lr=0.1, batch_size=0).check(), ValueError, "batch_size"),
         (lambda: A.RingmasterASGD(lr=0.1, threshold=1.5).check(), ValueError, "threshold"),

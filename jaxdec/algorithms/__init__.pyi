@@ -1,3 +1,4 @@
+from .a2cid2 import A2CiD2
 from .ab import AB
 from .ad_psgd import ADPSGD
 from .artemis import DORE, Artemis
@@ -8,6 +9,7 @@ from .choco import ChocoGossip, ChocoSGD, QuantizedGossip
 from .compressed_sgd import QSGD, SGD, BiQSGD
 from .d2 import D2, NIDS, ExactDiffusion
 from .decentlam import DecentLaM
+from .delaying import delayed
 from .diana import DIANA
 from .double_squeeze import DistEFSGD, DoubleSqueeze
 from .dsgd import DSGD, LocalDSGD
@@ -19,6 +21,7 @@ from .fedopt import FedOpt
 from .ghost import ArtemisND, Ghost
 from .gradient_tracking import GradientTracking
 from .gradient_tracking_hb import GradientTrackingHB
+from .holding import held
 from .kgt import KGT, PeriodicalGT
 from .led import LED
 from .local_sgd import LocalSGD
@@ -54,6 +57,7 @@ __all__ = [
     "SCAFFOLD",
     "SGD",
     "SWIFT",
+    "A2CiD2",
     "Artemis",
     "ArtemisND",
     "AsynchronousSGD",
@@ -92,4 +96,6 @@ __all__ = [
     "RobustPushSum",
     "RobustStochasticGradientPush",
     "StochasticGradientPush",
+    "delayed",
+    "held",
 ]

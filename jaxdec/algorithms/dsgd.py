@@ -46,6 +46,7 @@ class DSGD:
     """
 
     requires: ClassVar[str] = "doubly stochastic"
+    mixes: ClassVar[str] = "iterates"
     lr: StepSize = step_size()
     form: Literal["atc", "cta"] = static(default="atc")
 

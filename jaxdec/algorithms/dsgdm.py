@@ -47,6 +47,7 @@ class DSGDm:
     """
 
     requires: ClassVar[str] = "doubly stochastic"
+    mixes: ClassVar[str] = "iterates"
     lr: StepSize = step_size()
     momentum: ScalarLike = 0.9
     weight_decay: ScalarLike = 0.0

@@ -47,6 +47,7 @@ class PushSumGossip:
     """
 
     requires: ClassVar[str] = "column stochastic"
+    mixes: ClassVar[str] = "mass"
 
     def init(self, problem, x0, r):
         return State(x0, x0, jnp.ones_like(x0[:, 0])), Cost()
@@ -94,6 +95,7 @@ class StochasticGradientPush:
     """
 
     requires: ClassVar[str] = "column stochastic"
+    mixes: ClassVar[str] = "mass"
     lr: StepSize = step_size()
     floor: ScalarLike = 0.0
 

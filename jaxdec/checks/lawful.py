@@ -18,6 +18,7 @@ __all__ = [
     "DIRECTED",
     "HINTS",
     "Facts",
+    "advice",
     "algorithm",
     "facts",
     "fields",
@@ -42,6 +43,7 @@ class Facts(NamedTuple):
     absent: str
     replicas: bool
     running_sums: bool
+    mixes: str | None
 
 
 def laws(what: str, named: Any) -> None:
@@ -55,16 +57,25 @@ def laws(what: str, named: Any) -> None:
 
 
 def facts(algorithm: Any) -> Facts:
-    """What an algorithm needs of its network, and what happens to a node that does not take part."""
-    kind = algorithm if isinstance(algorithm, type) else type(algorithm)
-    requires = getattr(kind, "requires", ())
+    """What an algorithm needs of its network, and what happens to a node that does not take part.
+
+    They stand in its class; those of one that wraps another are computed from the other.
+    """
+    requires = getattr(algorithm, "requires", ())
     requires = frozenset({requires} if isinstance(requires, str) else requires)
-    absent, replicas = getattr(kind, "absent", "frozen"), getattr(kind, "replicas", False)
+    absent, replicas = getattr(algorithm, "absent", "frozen"), getattr(algorithm, "replicas", False)
     if absent == "refused" or replicas:
         requires |= {"reliable"}
     wants = getattr(algorithm, "wants", {})
     wants = {} if isinstance(wants, property) else wants  # of a class: what it wants depends on its fields
-    return Facts(requires, wants, absent, replicas, getattr(kind, "running_sums", False))
+    sums, mixes = getattr(algorithm, "running_sums", False), getattr(algorithm, "mixes", None)
+    return Facts(requires, wants, absent, replicas, sums, mixes)
+
+
+def advice(algorithm: Any, problem: Any) -> None:
+    """Let an algorithm that has something to say of the problem do so."""
+    if hasattr(algorithm, "advise"):
+        algorithm.advise(problem)
 
 
 def sent(network: Any) -> frozenset[str]:
@@ -120,8 +131,8 @@ def algorithm(
     for law, lost in needs.wants.items():
         if not network.provides & {*law.split(EITHER)}:
             warnings.warn(f"{name} on a network that is not {law}: {lost}", stacklevel=3)
-    if problem is not None and hasattr(algorithm, "advise"):
-        algorithm.advise(problem)
+    if problem is not None:
+        advice(algorithm, problem)
     return broken
 
 

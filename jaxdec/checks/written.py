@@ -87,7 +87,7 @@ def part(kind: str, value: Any) -> None:
     if error := _unwritten(kind, type(value)):
         raise TypeError(error)
     if kind == "algorithm":
-        laws(f"requires of {name}", type(value).requires)
+        laws(f"requires of {name}", value.requires)
         laws(f"wants of {name}", facts(value).wants)
         choice(f"absent of {name}", facts(value).absent, ("frozen", "own", "refused"))
     if kind == "network":

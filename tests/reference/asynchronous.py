@@ -8,6 +8,7 @@ import heapq
 from collections.abc import Iterator
 
 import numpy as np
+from scipy.linalg import expm
 
 
 def queue(durations, events: int, latency: float = 0.0, server: bool = True) -> Iterator[tuple[int, float, int, int]]:
@@ -111,6 +112,26 @@ def ad_psgd(durations, meets, grad, x0, events, *, lr, latency=0.0):
         g, j = grad(i, began[i], t), meets[i][c]
         x[i] = x[j] = (x[i] + x[j]) / 2
         x[i] = x[i] - lr * g
+        began[i] = x[i]
+        path.append(x.copy())
+        times.append(now)
+    return np.array(path), np.array(times)
+
+
+def a2cid2(durations, meets, grad, x0, events, *, lr, eta, alpha, latency=0.0):
+    """Nabli et al. 2023, from the authors' code, where nodes meet when they end a gradient. (events + 1, n, d)."""
+    x, y = np.array(x0), np.array(x0)
+    began, last, path, times = x.copy(), np.zeros(len(x)), [x.copy()], [0.0]
+    for t, now, i, c in queue(durations, events, latency, server=False):
+        g, j = grad(i, began[i], t), meets[i][c]
+        for node in {i, j}:
+            flow = expm(np.array([[-eta, eta], [eta, -eta]]) * (now - last[node]))
+            x[node], y[node] = flow @ np.stack([x[node], y[node]])
+            last[node] = now
+        towards = x[j] - x[i]
+        y[i], y[j] = y[i] + alpha * towards, y[j] - alpha * towards
+        x[i] = x[j] = (x[i] + x[j]) / 2
+        x[i], y[i] = x[i] - lr * g, y[i] - lr * g
         began[i] = x[i]
         path.append(x.copy())
         times.append(now)

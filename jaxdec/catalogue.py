@@ -12,14 +12,14 @@ from jaxdec import algorithms, compressors, data, graphs, metrics, networks, pro
 from jaxdec.checks.lawful import facts
 from jaxdec.data import Dataset, Partition
 from jaxdec.graphs import Graph
-from jaxdec.networks import clocks, outages
+from jaxdec.networks import clocks, outages, selection
 from jaxdec.nn import models
 
 __all__ = ["MODULES", "SECTIONS", "Entry", "about", "first_line", "listed", "measures", "nearest", "public"]
 
 MODULES = {
     module.__name__.split(".")[-1]: module
-    for module in (algorithms, problems, networks, outages, clocks, data, graphs, compressors, scaling)
+    for module in (algorithms, problems, networks, outages, clocks, selection, data, graphs, compressors, scaling)
 }
 
 
@@ -79,6 +79,7 @@ SECTIONS: tuple[tuple[str, ModuleType, Callable[[Any], bool]], ...] = (
     ("Networks", networks, inspect.isfunction),
     ("Outages", outages, _law),
     ("Clocks", clocks, _law),
+    ("Selections", selection, _law),
     ("Graphs", graphs, _makes(Graph)),
     ("Weights", graphs, _weighs),
     ("Problems", problems, inspect.isfunction),
@@ -94,7 +95,7 @@ def listed() -> dict[str, list[Entry]]:
     """What there is, by section.
 
     >>> [entry.name for entry in listed()["Outages"]]
-    ['GilbertElliott', 'Independent', 'Markov']
+    ['AtLeast', 'Cyclic', 'GilbertElliott', 'Independent', 'Markov', 'Poisson', 'Trace']
     """
     found = {
         title: [Entry(name, thing, module.__name__) for name, thing in public(module).items() if fits(thing)]

@@ -55,7 +55,7 @@ from jax.tree_util import Partial
 from jaxdec import algorithms, checks, compressors, data, graphs, networks, problems, scaling
 from jaxdec._module import step_sizes
 from jaxdec.catalogue import MODULES, measures, nearest, public
-from jaxdec.networks import clocks, outages
+from jaxdec.networks import clocks, outages, selection
 from jaxdec.storage.places import located
 from jaxdec.sweeps.axes import counted, log_uniform, uniform
 from jaxdec.sweeps.engine import sweep
@@ -71,6 +71,7 @@ HOMES = (  # where an unqualified type of an argument is looked up, by the argum
     (r"(.*_)?compressor", compressors),
     (r"scaling", scaling),
     (r"loss|activity", outages),
+    (r"selection", selection),
     (r"speed", clocks),
     (r"W|Ws|R|C|graph", graphs),
 )

@@ -4,6 +4,7 @@ from jaxdec.checks.lawful import (
     DIRECTED,
     HINTS,
     Facts,
+    advice,
     algorithm,
     facts,
     fields,
@@ -36,7 +37,7 @@ from jaxdec.checks.numbers import (
 from jaxdec.checks.optimizers import optimizer
 from jaxdec.checks.room import CELL, affordable, machine, readable
 from jaxdec.checks.values import NUMBERS, TAKEN, called, checkpoints, choice, free, measured, speeds, start, storable
-from jaxdec.checks.written import DEFAULTS, EXAMPLES, NEEDED, is_a, own, part, parts, sizes, unwrapped
+from jaxdec.checks.written import DEFAULTS, EXAMPLES, NEEDED, is_a, lasts, own, part, parts, sizes, unwrapped
 
 __all__ = [
     "CELL",
@@ -50,6 +51,7 @@ __all__ = [
     "SEEDS",
     "TAKEN",
     "Facts",
+    "advice",
     "affordable",
     "algorithm",
     "bounded",
@@ -69,6 +71,7 @@ __all__ = [
     "integer",
     "is_a",
     "kept",
+    "lasts",
     "laws",
     "limit",
     "machine",

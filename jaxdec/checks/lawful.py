@@ -18,6 +18,7 @@ __all__ = [
     "DIRECTED",
     "HINTS",
     "Facts",
+    "advice",
     "algorithm",
     "facts",
     "fields",
@@ -58,6 +59,12 @@ def facts(algorithm: Any) -> Facts:
     if absent == "refused" or replicas:
         requires |= {"reliable"}
     return Facts(requires, getattr(kind, "wants", {}), absent, replicas)
+
+
+def advice(algorithm: Any, problem: Any) -> None:
+    """Let an algorithm that has something to say of the problem do so."""
+    if hasattr(algorithm, "advise"):
+        algorithm.advise(problem)
 
 
 def algorithm(
@@ -102,8 +109,8 @@ def algorithm(
     for law, lost in needs.wants.items():
         if law not in network.provides:
             warnings.warn(f"{name} on a network that is not {law}: {lost}", stacklevel=3)
-    if problem is not None and hasattr(algorithm, "advise"):
-        algorithm.advise(problem)
+    if problem is not None:
+        advice(algorithm, problem)
     return broken
 
 

@@ -25,9 +25,9 @@ class PowerOfChoice:
         S = those m of A with the largest F_i, ties being broken at random
         x = a step of `method` in which S takes part
 
-    The candidates are those of the network: of networks.server(n, cohort=d), d of them, drawn uniformly; the paper draws
-    them by their data, networks.server(n, cohort=d, selection=BySize(sizes)). Of candidates that are fewer than m, all
-    take part. d = m is `method` itself, and the larger d, the more biased is who takes part: `r.p` is m / n, so that
+    The candidates are those of the network: of networks.server(n, cohort=d), d of them, drawn uniformly; the paper
+    draws them by their data, networks.server(n, cohort=d, selection=BySize(sizes)). Of fewer candidates than m all take
+    part. With d = m it is `method` itself, and the larger d, the more biased is who takes part. `r.p` is m / n, so that
     `r.mean` is the mean over S, for methods that divide by it too.
 
     Symbols: d is the number of candidates, m is `clients`. The state is that of `method`.
@@ -73,8 +73,8 @@ class PowerOfChoice:
     def init(self, problem, x0, r):
         if self.clients > r.m:
             raise ValueError(
-                f"PowerOfChoice chooses clients={self.clients} among the candidates of a round, of whom this network has "
-                f"{r.m}: take networks.server(n, cohort=d) with d of at least {self.clients}, or fewer clients"
+                f"PowerOfChoice chooses clients={self.clients} among the candidates of a round, of whom this network "
+                f"has {r.m}: take networks.server(n, cohort=d) with d of at least {self.clients}, or fewer clients"
             )
         return self._now(r).init(problem, x0, self._of(r, jnp.arange(self.clients)))
 
@@ -106,6 +106,9 @@ def _with_losses(cost: Cost, sizes: Any, rows: Any, chosen: Round, r: Round, d: 
     """The cost of a step, and of the losses of all candidates."""
     if r.active is not None or jnp.ndim(sizes):
         sizes = jnp.broadcast_to(jnp.asarray(sizes), (r.m,))
+    grads: Any = cost.grads
+    if not isinstance(grads, Tally) and jnp.ndim(grads):
+        grads = chosen.per_node(grads)
     bits = _times(cost.vectors, 32 * d) if cost.bits is None else cost.bits
     sent: Any = 0
     if not r.once:
@@ -114,7 +117,11 @@ def _with_losses(cost: Cost, sizes: Any, rows: Any, chosen: Round, r: Round, d: 
         known = r.active is None
         sent = 32 * d * (r.m - chosen.m) / r.n if known else Tally.of(others.astype(jnp.int32), 32.0 * d, r.n)
     return cost._replace(
-        grads=_sum(chosen.per_node(cost.grads) if jnp.ndim(cost.grads) else cost.grads, r.per_node(sizes), r.n),
+        grads=_sum(
+            chosen.per_node(grads) if not isinstance(grads, Tally) and jnp.ndim(grads) else grads,
+            r.per_node(sizes),
+            r.n,
+        ),
         bits=_sum(bits, r.per_node(32), r.n),
         bits_down=_sum(cost.bits_down, sent, r.n),
     )
@@ -128,16 +135,15 @@ def _sum(a: Any, b: Any, n: int) -> Any:
     """The sum of two entries of a cost; of whole numbers over n it stays one, see `Tally`."""
     if not (isinstance(a, Tally) or isinstance(b, Tally)):
         return a + b
-    parts = [_whole(c, n) for c in (a, b)]
-    if all(part is not None for part in parts):
-        common = gcd(*(times for _, _, times in parts)) or 1
-        factors = [times // common for _, _, times in parts]
-        if max(factors) < 2**15:
-            low = [low * f for (_, low, _), f in zip(parts, factors, strict=True)]
-            high = [high * f + (l >> 16) for (high, _, _), l, f in zip(parts, low, factors, strict=True)]
-            rest = (low[0] & 0xFFFF) + (low[1] & 0xFFFF)
-            return Tally(high[0] + high[1] + (rest >> 16), rest & 0xFFFF, float(common), n)
-    return _value(a) + _value(b)
+    parts = [whole for c in (a, b) if (whole := _whole(c, n)) is not None]
+    common = gcd(*(times for _, _, times in parts)) or 1
+    factors = [times // common for _, _, times in parts]
+    if len(parts) < 2 or max(factors) >= 2**15:
+        return _value(a) + _value(b)
+    low = [low * f for (_, low, _), f in zip(parts, factors, strict=True)]
+    high = [high * f + (l >> 16) for (high, _, _), l, f in zip(parts, low, factors, strict=True)]
+    rest = (low[0] & 0xFFFF) + (low[1] & 0xFFFF)
+    return Tally(high[0] + high[1] + (rest >> 16), rest & 0xFFFF, float(common), n)
 
 
 def _whole(c: Any, n: int) -> tuple[Any, Any, int] | None:

@@ -103,7 +103,7 @@ class Independent(Outages):
     probability: ScalarLike | Float[Array | np.ndarray, " n"]
 
     def rounds(self, u, before):
-        return u < self.probability
+        return u < _along(jnp.asarray(self.probability), u)
 
     def check(self, n: int, of: Failing) -> None:
         _fraction(self.probability, n, of)
@@ -170,7 +170,7 @@ class Poisson(Outages):
         return jnp.exp(-jnp.asarray(self.rate))
 
     def rounds(self, u, before):
-        return u < jnp.exp(-jnp.asarray(self.rate, u.dtype))
+        return u < _along(jnp.exp(-jnp.asarray(self.rate, u.dtype)), u)
 
     def check(self, n: int, of: Failing) -> None:
         super().check(n, of)
@@ -320,6 +320,11 @@ def _observed(asleep: Bool[Array, "rounds n"], w: Any, some: bool) -> Float[Arra
     part = awake if w is None else awake * w[many][:, None]
     rounds = jnp.maximum(1, jnp.sum(many > 0)) if some else len(asleep)
     return jnp.sum(part, axis=0) / rounds
+
+
+def _along(p: Any, u: Any) -> Any:
+    """Numbers of all or of each, (n,), to compare (rounds, n) with."""
+    return p.reshape(*(1,) * (u.ndim - p.ndim), *p.shape)
 
 
 def _fraction(probability: Any, n: int, of: Failing) -> None:

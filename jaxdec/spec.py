@@ -64,7 +64,7 @@ __all__ = ["HOMES", "PATHS", "SINGULAR", "SPACES", "from_toml"]
 
 SINGULAR = {"algorithm": "algorithms", "problem": "problems", "network": "networks"}
 HOMES = (  # where an unqualified type of an argument is looked up, by the argument's name
-    (r"algorithms?", algorithms),
+    (r"algorithms?|method", algorithms),
     (r"problems?", problems),
     (r"networks?", networks),
     (r"data|dataset|partition", data),

@@ -52,6 +52,7 @@ def subsets(awake):
 
 @pytest.mark.parametrize("asleep", [0.6, np.array([0.1, 0.9, 0.5, 0.7])], ids=["equal", "unequal"])
 @pytest.mark.parametrize("k", [1, 2, 4])
+@pytest.mark.thinned(3)
 def test_at_least_k_awake_is_the_law_of_coins_given_that_k_are(k, asleep):
     rounds = 20000
     awake = 1 - np.asarray(drawn(AtLeast(k, asleep), 0, n=4, rounds=rounds), int)
@@ -85,7 +86,7 @@ def test_cyclic_nodes_are_awake_in_the_first_rounds_of_their_period():
     near(apart.mean(axis=(0, 2)), 0.6, 2000 * N)  # in every round, over seeds
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     awake=st.lists(st.floats(0.05, 1.0), min_size=4, max_size=4),
     w=st.lists(st.floats(0.1, 1.0), min_size=5, max_size=5),
@@ -102,7 +103,7 @@ def test_probabilities_of_taking_part_are_sums_over_all_who_may_be_awake(awake, 
         np.testing.assert_allclose(np.broadcast_to(counts.shares(a, 4), 4), plain @ sets / plain.sum(), rtol=1e-6)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(q=st.lists(st.floats(0.01, 1.0), min_size=5, max_size=5), m=st.integers(1, 4))
 def test_who_is_among_the_first_is_a_sum_over_all_orders(q, m):
     share, expected = np.array(q) / np.sum(q), np.zeros(5)
@@ -140,6 +141,7 @@ def at_rounds(network, rounds, seed=0):
 
 
 @pytest.mark.parametrize("name", FORMS)
+@pytest.mark.thinned(3)
 def test_of_a_trace_those_messages_are_lost_that_it_says(name):
     one_way = np.random.default_rng(0).random((4, N, N)) < 0.4
     both_ways = one_way | one_way.swapaxes(1, 2)
@@ -195,6 +197,7 @@ MODELS = {
 
 
 @pytest.mark.parametrize("name", MODELS)
+@pytest.mark.thinned(6)
 def test_a_run_that_is_cut_goes_on_to_the_bit(name, tmp_path):
     network, method = sleeping(lossy(RING, GilbertElliott(0.3, 8.0)), MODELS[name]), A.GradientTracking(lr=0.1)
     at = {"every": 10, "x0": np.arange(3.0 * N).reshape(N, 3), "seed": 3}

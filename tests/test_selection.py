@@ -10,7 +10,7 @@ import pytest
 
 import jaxdec
 from jaxdec import algorithms as A
-from jaxdec import compressors, data, networks, problems
+from jaxdec import compressors, data, networks, problems, spec
 from jaxdec.networks import server, sleeping
 from jaxdec.networks.outages import AtLeast, Cyclic, Independent, Markov, Poisson, Trace
 from jaxdec.networks.selection import BySize
@@ -87,14 +87,16 @@ def test_what_divides_by_p_has_the_mean_over_all_clients_for_its_expectation(nam
         )
 
 
+PERIODS = {"a trace": Trace(GIVEN, repeat=True), "drawn": Cyclic(8, 3), "given": Cyclic(4, 2, [0, 1, 2, 3, 0, 1])}
+
+
 @pytest.mark.parametrize("name", SERVERS)
-@pytest.mark.parametrize(
-    "activity", [Trace(GIVEN, repeat=True), Cyclic(8, 3), Cyclic(4, 2, [0, 1, 2, 3, 0, 1])], ids=str
-)
-def test_over_the_rounds_of_a_period_the_mean_is_that_over_all_clients(name, activity):
+@pytest.mark.parametrize("period", PERIODS)
+@pytest.mark.thinned(3)
+def test_over_the_rounds_of_a_period_the_mean_is_that_over_all_clients(name, period):
     """Exactly, where no coins are drawn besides."""
     for seed in range(3):
-        network = sleeping(SERVERS[name], activity)
+        network = sleeping(SERVERS[name], PERIODS[period])
         present, somebody, mean, p = (np.asarray(a) for a in watched(network, seed, 8 if name == "everybody" else 4000))
         assert np.all(np.isfinite(mean))
         several = somebody.sum()
@@ -120,6 +122,7 @@ def test_a_cohort_is_of_those_awake_as_many_as_there_are():
 
 
 @pytest.mark.parametrize("name", [*SERVERS, "round robin"])
+@pytest.mark.thinned(2)
 def test_where_nobody_sleeps_those_take_part_who_would_without_sleep(name):
     plain = SERVERS.get(name, server(N, cohort=4, selection="round robin"))
     awake = sleeping(plain, 0.0)
@@ -148,6 +151,7 @@ METHODS = {
 
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("chosen", ["everybody", "cohort"])
+@pytest.mark.thinned(4)
 def test_where_all_sleep_nothing_happens_and_who_is_absent_keeps_what_it_has(name, chosen):
     network = sleeping(SERVERS[chosen], Trace(GIVEN))
     found = jaxdec.testing.trajectory(METHODS[name], PROBLEM, network, rounds=8, x0=np.ones(D), seed=2)
@@ -198,6 +202,7 @@ def test_scaffold_keeps_the_mean_of_its_control_variates_and_reaches_the_minimiz
 
 
 @pytest.mark.parametrize("chosen", ["uniform", "round robin"])
+@pytest.mark.thinned(2)
 def test_a_run_of_a_server_that_is_cut_goes_on_to_the_bit(chosen, tmp_path):
     network = sleeping(server(N, cohort=3, selection=chosen), Markov(0.5, 6.0))
     go = partial(jaxdec.run, A.SCAFFOLD(lr=0.1, local_steps=2), PROBLEM, network, every=5, seed=1)
@@ -248,9 +253,7 @@ def test_clients_by_size_are_drawn_one_after_the_other_or_independently():
         law = share[i] * share[j] * (1 / (1 - share[i]) + 1 / (1 - share[j]))
         assert abs(pairs[(1 << i) + (1 << j)] - law) <= 5 * np.sqrt(law * (1 - law) / len(present))
     network = server(N, cohort=3, selection=BySize(SIZES, replace=True))
-    keys = jax.random.split(jax.random.key(1), 20000)
-    W = jax.vmap(lambda key: (lambda w: jnp.zeros(N).at[w.clients].add(w.W.dense()[0]))(_at(network, key)))(keys)
-    times = np.asarray(3 * W)
+    times = 3 * np.asarray(jax.vmap(partial(_weights, network))(jax.random.split(jax.random.key(1), 20000)))
     np.testing.assert_allclose(times, np.round(times), atol=1e-6)
     np.testing.assert_allclose(times.sum(axis=1), 3, atol=1e-6)
     assert np.all(np.abs(times.mean(axis=0) - 3 * share) <= 5 * np.sqrt(3 * share * (1 - share) / 20000))
@@ -258,9 +261,10 @@ def test_clients_by_size_are_drawn_one_after_the_other_or_independently():
     assert abs(np.mean(times[:, -1] > 2.5) - thrice) <= 5 * np.sqrt(thrice * (1 - thrice) / 20000)
 
 
-def _at(network, key):
-    """The world of a round; all rows of W @ x are those of the cohort, so that of the identity its own."""
-    return network.at(network.init(key), jnp.asarray(0), key)[1]
+def _weights(network, key):
+    """What each client weighs in a round's mean, (n,)."""
+    _, world = network.at(network.init(key), jnp.asarray(0), key)
+    return jnp.zeros(N).at[world.clients].add(world.W.dense()[0])
 
 
 def test_a_client_that_may_be_drawn_twice_has_no_memory():
@@ -292,7 +296,8 @@ def reference(problem, cohorts, x0, *, m, lr, K):
     return np.array(path)
 
 
-@pytest.mark.parametrize("kind", ["cohort", "by size", "sleep"])
+@pytest.mark.parametrize("kind", ["sleep", "cohort", "by size"])
+@pytest.mark.thinned(3)
 def test_power_of_choice_takes_those_of_the_highest_losses(kind):
     network = server(N, cohort=4, selection=BySize(SIZES) if kind == "by size" else "uniform")
     network = sleeping(network, 0.6) if kind == "sleep" else network
@@ -352,6 +357,35 @@ def test_ties_are_broken_at_random():
         chosen += np.any(np.asarray(start.state.c_i) != 0, axis=1)
     assert chosen.sum() == 30
     assert np.sum(chosen > 0) >= 4
+
+
+def test_selections_and_activities_are_written_in_a_file(tmp_path):
+    path = tmp_path / "sweep.toml"
+    path.write_text("""
+        rounds = 2
+        [algorithms.PowerOfChoice]
+        clients = 2
+        method = {type = "LocalSGD", lr = 0.1, local_steps = 2}
+        [problem]
+        type = "quadratic"
+        n = 3
+        d = 2
+        [networks.chosen]
+        type = "server"
+        n = 3
+        cohort = 2
+        selection = {type = "BySize", sizes = [1, 2, 3]}
+        [networks.asleep]
+        type = "sleeping"
+        network = {type = "server", n = 3, cohort = 2, selection = "round robin"}
+        activity = {type = "AtLeast", k = 1, probability = 0.3}
+        [networks.observed]
+        type = "sleeping"
+        network = {type = "server", n = 3}
+        activity = {type = "Trace", failed = [[0, 1, 0], [0, 0, 1]]}
+        """)
+    found = jaxdec.sweep(**spec.from_toml(path))
+    assert np.all(np.isfinite(found.distance))
 
 
 # What is refused.

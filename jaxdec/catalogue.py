@@ -12,14 +12,16 @@ from jaxdec import algorithms, compressors, data, graphs, metrics, networks, pro
 from jaxdec.checks.lawful import facts
 from jaxdec.data import Dataset, Partition
 from jaxdec.graphs import Graph
-from jaxdec.networks import clocks, delays, outages
+from jaxdec.networks import clocks, delays, outages, selection
 from jaxdec.nn import models
 
 __all__ = ["MODULES", "SECTIONS", "Entry", "about", "first_line", "listed", "measures", "nearest", "public"]
 
 MODULES = {
     module.__name__.split(".")[-1]: module
-    for module in (algorithms, problems, networks, outages, clocks, delays, data, graphs, compressors, scaling)
+    for module in (
+        algorithms, problems, networks, outages, clocks, delays, selection, data, graphs, compressors, scaling
+    )  # fmt: skip
 }
 
 
@@ -80,6 +82,7 @@ SECTIONS: tuple[tuple[str, ModuleType, Callable[[Any], bool]], ...] = (
     ("Outages", outages, _law),
     ("Clocks", clocks, _law),
     ("Delays", delays, _law),
+    ("Selections", selection, _law),
     ("Graphs", graphs, _makes(Graph)),
     ("Weights", graphs, _weighs),
     ("Problems", problems, inspect.isfunction),
@@ -95,7 +98,7 @@ def listed() -> dict[str, list[Entry]]:
     """What there is, by section.
 
     >>> [entry.name for entry in listed()["Outages"]]
-    ['GilbertElliott', 'Independent', 'Markov']
+    ['AtLeast', 'Cyclic', 'GilbertElliott', 'Independent', 'Markov', 'Poisson', 'Trace']
     """
     found = {
         title: [Entry(name, thing, module.__name__) for name, thing in public(module).items() if fits(thing)]

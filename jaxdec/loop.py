@@ -113,6 +113,8 @@ def simulate(algorithm, problem, network, x0, key, since=None, *, rounds: int, e
         state = returned.carried(now, carry.state, state)
         if freezes and world.active is not None:
             state = frozen(world.active, carry.state, state)
+        if world.idle is not None:
+            state = jax.tree.map(lambda old, new: jnp.where(world.idle, old, new), carry.state, state)
         return (Carry(memory, state), seen(world)), _opaque(priced(cost, r, scaled=freezes))
 
     def window(carry, t):
@@ -338,7 +340,7 @@ def check(algorithm, problem, network, *, rounds, every, strict=True) -> frozens
     checks.horizon(rounds, every)
     for kind, given in (("algorithm", algorithm), ("problem", problem), ("network", network)):
         checks.part(kind, given)
-    checks.parts(problem, network)
+    checks.parts(problem, network, rounds)
     return checks.algorithm(algorithm, network, problem, among=catalogue(), strict=strict, rounds=rounds)
 
 

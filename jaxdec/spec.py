@@ -55,7 +55,7 @@ from jax.tree_util import Partial
 from jaxdec import algorithms, checks, compressors, data, graphs, networks, problems, scaling
 from jaxdec._module import step_sizes
 from jaxdec.catalogue import MODULES, measures, nearest, public
-from jaxdec.networks import clocks, delays, outages
+from jaxdec.networks import clocks, delays, outages, selection
 from jaxdec.storage.places import located
 from jaxdec.sweeps.axes import counted, log_uniform, uniform
 from jaxdec.sweeps.engine import sweep
@@ -64,13 +64,14 @@ __all__ = ["HOMES", "PATHS", "SINGULAR", "SPACES", "from_toml"]
 
 SINGULAR = {"algorithm": "algorithms", "problem": "problems", "network": "networks"}
 HOMES = (  # where an unqualified type of an argument is looked up, by the argument's name
-    (r"algorithms?", algorithms),
+    (r"algorithms?|method", algorithms),
     (r"problems?", problems),
     (r"networks?", networks),
     (r"data|dataset|partition", data),
     (r"(.*_)?compressor", compressors),
     (r"scaling", scaling),
     (r"loss|activity", outages),
+    (r"selection", selection),
     (r"speed", clocks),
     (r"delay", delays),
     (r"W|Ws|R|C|graph", graphs),

@@ -90,12 +90,15 @@ class World(NamedTuple):
 
     W: Any  # a mixing operator: W @ x mixes over the leading axis; a pair (R, C) for push-pull methods
     active: Bool[Array, " n"] | None = None  # who takes part; or
-    clients: Int[Array, " m"] | None = None  # who takes part, in increasing order, where their number is fixed
+    clients: Int[Array, " m"] | None = None  # who takes part, in increasing order, where their number is fixed;
+    # where it is at most m, `active` is (m,), which of them do
     p: ScalarLike | Float[Array, " n"] = 1.0  # the probability of taking part
     honest: Bool[Array, " n"] | None = None  # whose models are judged; None: everybody's
     sent: ScalarLike = 1  # the share of the arcs on which something is sent and paid for; a Python 1 where reliable
     seconds: Scalar | None = None  # when this round's event was, where events have a time
     once: bool = False  # whether a server's message for all is paid for once, and not by each who hears it
+    weighted: bool = False  # whether those who take part may weigh differently in W, as one who is drawn twice does
+    idle: Bool[Array, ""] | None = None  # whether nobody takes part, and a server keeps all it has; None: never
 
 
 @jax.tree_util.register_dataclass
@@ -171,13 +174,15 @@ class Round:
     key_data: PRNGKey  # constant over a run, one per seed: only for problem.sample
     key: PRNGKey  # all other randomness of this round
     W: Any  # this and the following are those of `World`
-    active: Bool[Array, " n"] | None = None
+    active: Bool[Array, " n"] | Bool[Array, " m"] | None = None
     clients: Int[Array, " m"] | None = None
     p: ScalarLike | Float[Array, " n"] = 1.0
     honest: Bool[Array, " n"] | None = None
     sent: ScalarLike = 1
     seconds: Scalar | None = None
     once: bool = False
+    weighted: bool = False
+    idle: Bool[Array, ""] | None = None
 
     @property
     def everybody(self) -> bool:
@@ -186,12 +191,14 @@ class Round:
 
     @property
     def m(self) -> int:
-        """How many rows are computed: a cohort's size, or n, of which those absent are ignored."""
+        """How many rows are computed: a cohort's size, or n; of either those absent are ignored."""
         return self.n if self.clients is None else self.clients.shape[0]
 
     @property
     def share(self) -> ScalarLike:
         """The share of the nodes that take part; a Python number where it is known when compiling."""
+        if self.active is not None and self.clients is not None:
+            return jnp.sum(self.active, dtype=self.dtype) / self.n
         if self.active is not None:
             return jnp.mean(self.active, dtype=self.dtype)
         return 1 if self.clients is None else self.m / self.n
@@ -207,7 +214,18 @@ class Round:
         return a if self.clients is None else jax.tree.map(lambda a: a[self.clients], a)
 
     def kept(self, a: PyTree, new: PyTree) -> PyTree:
-        """What each node has, (n, ...): the rows of `new`, (m, ...), for those who take part, unchanged for others."""
+        """What each node has, (n, ...): the rows of `new`, (m, ...), for those who take part, unchanged for others.
+
+        Raises:
+            ValueError: while it is traced, if one client may be drawn twice in a round.
+        """
+        if self.weighted:
+            raise ValueError(
+                "this method remembers something of each client, and in this network a client may be drawn twice in a "
+                "round: take selection.BySize(sizes), without replacement"
+            )
+        if self.clients is not None and self.active is not None:
+            new = frozen(self.active, self.rows(a), new)
         if self.clients is not None:
             return jax.tree.map(lambda a, new: a.at[self.clients].set(new), a, new)
         return new if self.active is None else frozen(self.active, a, new)
@@ -217,9 +235,17 @@ class Round:
         return jnp.broadcast_to(x, (self.m, *x.shape[1:]))
 
     def mean(self, v: Float[Array, "m *d"]) -> Float[Array, "1 *d"]:
-        """(1/pn) Σ_S v_i: in expectation the mean over all clients, each of whom takes part with probability p."""
+        """(1/n) Σ_S v_i / p_i: in expectation the mean over all clients, who take part with probabilities p_i.
+
+        In an event of one client, which has a time, it is what that client sent.
+        """
+        if self.seconds is not None:
+            return self.W @ v
+        if jnp.ndim(self.p):
+            p = self.rows(jnp.asarray(self.p, self.dtype))
+            return self.share * (self.W @ (v / p.reshape(-1, *(1,) * (v.ndim - 1))))
         mixed = self.W @ v
-        return mixed if self.active is None else (self.share / self.p) * mixed
+        return mixed if self.active is None else (self.share / jnp.asarray(self.p, self.dtype)) * mixed
 
     # Randomness.
 
@@ -280,6 +306,8 @@ class Round:
             down = message(bits_down) / self.n
         else:
             down = message(bits_down) if missed else self.per_node(bits_down)
+        if self.idle is not None and (missed or (self.once and not personal)):
+            down = jnp.where(self.idle, 0, down)  # there is no message
         up = None if bits is None else self.per_node(bits)
         return Cost(self.per_node(grads), self.per_node(vectors), up, down)
 
@@ -349,6 +377,11 @@ class Problem(Protocol):
     @property
     def batch_size(self) -> Any:
         """Sample gradients in one minibatch gradient: a number, 1 where there are no samples; or each node's, (n,)."""
+        ...
+
+    @property
+    def data_size(self) -> Any:
+        """Samples of a node's whole data: a number, 1 where there are none; or each node's, (n,)."""
         ...
 
     def init(self, key: PRNGKey) -> Vector: ...

@@ -238,5 +238,9 @@ SERVER = [
     A.LocalSAVIC(lr=0.1, local_steps=3, scaling=scaling.OASIS(), momentum=A.HeavyBall(0.5)),
 ]
 OTHERS += [
+    Case(A.PowerOfChoice(A.SGD(lr=0.1), clients=1), None, exact=False, network=networks.server(N, cohort=3)),
+    Case(A.PowerOfChoice(A.SCAFFOLD(lr=0.1, local_steps=2), clients=1), None, exact=False, network=networks.server(N)),
+]
+OTHERS += [
     Case(a, None, exact=False, network=networks.server(N, cohort=N // 2 if a.absent == "own" else None)) for a in SERVER
 ]

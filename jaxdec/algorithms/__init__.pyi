@@ -27,6 +27,7 @@ from .led import LED
 from .local_sgd import LocalSGD
 from .mcm import MCM, RandMCM
 from .momentum_tracking import MomentumTracking
+from .power_of_choice import PowerOfChoice
 from .proxskip import ProxSkip
 from .push_diging import PushDIGing
 from .push_sum import PushSumGossip, StochasticGradientPush
@@ -83,6 +84,7 @@ __all__ = [
     "LocalSGD",
     "MomentumTracking",
     "PeriodicalGT",
+    "PowerOfChoice",
     "ProxSkip",
     "PushDIGing",
     "PushSumGossip",

@@ -38,7 +38,7 @@ from jaxdec.checks.numbers import (
 from jaxdec.checks.optimizers import optimizer
 from jaxdec.checks.room import CELL, affordable, machine, readable
 from jaxdec.checks.values import NUMBERS, TAKEN, called, checkpoints, choice, free, measured, speeds, start, storable
-from jaxdec.checks.written import DEFAULTS, EXAMPLES, NEEDED, is_a, own, part, parts, sizes, unwrapped
+from jaxdec.checks.written import DEFAULTS, EXAMPLES, NEEDED, is_a, lasts, own, part, parts, sizes, unwrapped
 
 __all__ = [
     "CELL",
@@ -72,6 +72,7 @@ __all__ = [
     "integer",
     "is_a",
     "kept",
+    "lasts",
     "laws",
     "limit",
     "machine",

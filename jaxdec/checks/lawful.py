@@ -72,12 +72,6 @@ def facts(algorithm: Any) -> Facts:
     return Facts(requires, wants, absent, replicas, sums, mixes)
 
 
-def advice(algorithm: Any, problem: Any) -> None:
-    """Let an algorithm that has something to say of the problem do so."""
-    if hasattr(algorithm, "advise"):
-        algorithm.advise(problem)
-
-
 def sent(network: Any) -> frozenset[str]:
     """The laws of what is sent in a network, be it lost or not: of its W, where both ends know of what is lost."""
     laws = getattr(network, "sends", network.provides)
@@ -87,6 +81,12 @@ def sent(network: Any) -> frozenset[str]:
 def _asked(needs: Facts, network: Any) -> frozenset[str]:
     """The laws of a network that count for a method."""
     return sent(network) if needs.running_sums else network.provides
+
+
+def advice(algorithm: Any, problem: Any) -> None:
+    """Let an algorithm that has something to say of the problem do so."""
+    if hasattr(algorithm, "advise"):
+        algorithm.advise(problem)
 
 
 def algorithm(

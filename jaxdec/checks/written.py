@@ -14,7 +14,7 @@ from jaxdec.checks.lawful import facts, fields, laws
 from jaxdec.checks.values import choice
 from jaxdec.types import LAWS
 
-__all__ = ["DEFAULTS", "EXAMPLES", "NEEDED", "is_a", "own", "part", "parts", "sizes", "unwrapped"]
+__all__ = ["DEFAULTS", "EXAMPLES", "NEEDED", "is_a", "lasts", "own", "part", "parts", "sizes", "unwrapped"]
 
 # What a part of the contract must have, and how that is written.
 NEEDED = {
@@ -179,8 +179,13 @@ def sizes(kind: str, value: Any) -> None:
             ) from None
 
 
-def parts(problem: Any, network: Any) -> None:
-    """Refuse a problem or a network that is wrong in itself, and two that differ in size."""
+def lasts(network: Any) -> int | None:
+    """For how many rounds a network says what is so, as one of a trace does; None for all."""
+    return getattr(network, "lasts", None)
+
+
+def parts(problem: Any, network: Any, rounds: int | None = None) -> None:
+    """Refuse a problem or a network that is wrong in itself, two that differ in size, and too many rounds for it."""
     for one in (problem, network):
         if hasattr(one, "check"):
             one.check()
@@ -189,4 +194,9 @@ def parts(problem: Any, network: Any) -> None:
         raise ValueError(
             f"the problem has {problem.n} nodes and the network {network.n}; they must be equal. Build the network for "
             f"n={problem.n}, or split the data over {network.n} nodes"
+        )
+    if rounds is not None and (known := lasts(network)) is not None and known < rounds:
+        raise ValueError(
+            f"the trace of what fails in this network has {known} rounds, and the run has {rounds}: run fewer, or give "
+            "a longer trace, or outages.Trace(..., repeat=True), which begins again after its last round"
         )

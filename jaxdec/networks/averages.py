@@ -68,7 +68,8 @@ def moments(network: Any, samples: int) -> Moments:
         Ws = [np.asarray(network.member(k).dense(), float) for k in range(network.size)]
         sums, count = np.sum([(W, W.T @ W, W != 0) for W in Ws], axis=0), network.size
     else:
-        checks.integer("samples", samples)
+        samples = checks.integer("samples", samples)
+        samples = min(samples, checks.lasts(network) or samples)
         of = lambda Ws: (Ws.sum(axis=0), np.einsum("tki,tkj->ij", Ws, Ws, optimize=True), np.any(Ws != 0, axis=0))
         sums, count = np.sum([of(Ws) for Ws in _drawn(network, samples)], axis=0), samples
     mean, square, union = sums
@@ -101,6 +102,7 @@ def _of_matchings(network: Matchings) -> Moments:
 def _drawn(network: Any, count: int) -> Iterator[np.ndarray]:
     """The W of a run's first rounds, in float64, some of them at a time, (some, n, n)."""
     start, key = jax.random.split(jax.random.key(0))
+    count = min(count, checks.lasts(network) or count)
 
     def step(memory, t):
         memory, world = network.at(memory, t, jax.random.fold_in(key, t))

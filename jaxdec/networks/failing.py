@@ -31,11 +31,25 @@ from jaxdec.networks.arcs import RULES, ByArcs, Rule, Table
 from jaxdec.networks.families import Static
 from jaxdec.networks.one_way import one_way, union
 from jaxdec.networks.operators import NeighbourTable
-from jaxdec.networks.outages import Outages, outages
+from jaxdec.networks.outages import AtLeast, Outages, Trace, outages
+from jaxdec.networks.selection import BySize, RoundRobin
+from jaxdec.networks.servers import Server
 from jaxdec.networks.varying import Varying
 from jaxdec.types import PRNGKey, World
 
-__all__ = ["KEPT", "LOSSES", "NEEDED", "Loss", "Lossy", "Memory", "Sleeping", "lossy", "sleeping"]
+__all__ = [
+    "KEPT",
+    "LOSSES",
+    "NEEDED",
+    "Asleep",
+    "Loss",
+    "Lossy",
+    "Memory",
+    "Sleeping",
+    "SleepingClients",
+    "lossy",
+    "sleeping",
+]
 
 Loss: TypeAlias = Rule | Literal["arcs"]
 LOSSES = (*RULES, "arcs")
@@ -60,6 +74,14 @@ class Memory(NamedTuple):
 
     inner: PyTree  # of the network that it wraps
     failed: PyTree  # of what fails
+
+
+class Asleep(NamedTuple):
+    """What a network of nodes that sleep remembers."""
+
+    inner: PyTree  # of the network that it wraps
+    failed: PyTree  # of who sleeps
+    p: Any  # the probability of taking part, of all nodes or of each, (n,)
 
 
 @module
@@ -96,7 +118,9 @@ class Lossy:
         inner, world = self.inner.at(memory.inner, t, key)
         failed, lost = self.loss.at(memory.failed, t)
         W = one_way(world.W, self.slots) if self.rule == "arcs" else world.W
-        if self.rule == "link":
+        if isinstance(self.loss, Trace):
+            lost = jnp.take_along_axis(lost, jnp.asarray(W.arcs.sender), axis=1)
+        elif self.rule == "link":
             lost = W.both(lost)
         else:  # a coin for each way
             lost = jnp.where(W.arcs.sender < jnp.arange(self.n)[:, None], W.both(lost[0]), W.both(lost[1]))
@@ -104,9 +128,14 @@ class Lossy:
             W=W.losing(lost) if self.rule == "arcs" else W.masked(~lost, self.rule)
         )
 
+    @property
+    def lasts(self) -> int | None:
+        """For how many rounds it is known what is lost; None for all."""
+        return _shorter(self.inner, self.loss)
+
     def check(self) -> None:
         _check(self.inner)
-        self.loss.check()
+        self.loss.check(self.n, "link" if self.rule == "link" else "arc")
 
 
 @module
@@ -129,21 +158,82 @@ class Sleeping:
         """What holds of what is sent."""
         return checks.sent(self.inner) & (KEPT["link"] | {"fixed arcs"})
 
-    def init(self, key: PRNGKey) -> Memory:
+    def init(self, key: PRNGKey) -> Asleep:
         inner, _, key = _started(self.inner, key)
-        return Memory(inner, self.activity.init(key, (self.n,)))
+        failed = self.activity.init(key, (self.n,))
+        return Asleep(inner, failed, self.activity.shares(failed, self.n))
 
-    def at(self, memory: Memory, t: Int[Array, ""], key: PRNGKey) -> tuple[Memory, World]:
+    def at(self, memory: Asleep, t: Int[Array, ""], key: PRNGKey) -> tuple[Asleep, World]:
         inner, world = self.inner.at(memory.inner, t, key)
         failed, asleep = self.activity.at(memory.failed, t)
         active = ~asleep if world.active is None else world.active & ~asleep
         W = world.W.masked(active[:, None] & world.W.arcs.hear(active), "link", silent=True)
-        p = world.p * (1 - self.activity.probability)  # pyrefly: ignore[missing-attribute]
-        return Memory(inner, failed), world._replace(W=W, active=active, p=p, sent=W.arcs.sent)
+        sleep = memory._replace(inner=inner, failed=failed)
+        return sleep, world._replace(W=W, active=active, p=world.p * memory.p, sent=W.arcs.sent)
+
+    @property
+    def lasts(self) -> int | None:
+        """For how many rounds it is known who sleeps; None for all."""
+        return _shorter(self.inner, self.activity)
 
     def check(self) -> None:
         _check(self.inner)
-        self.activity.check()
+        self.activity.check(self.n, "node")
+
+
+@module
+class SleepingClients:
+    """A server of whose clients some sleep. Made by `sleeping`."""
+
+    inner: Server
+    activity: Outages
+
+    @property
+    def n(self) -> int:
+        return self.inner.n
+
+    @property
+    def provides(self) -> frozenset[str]:
+        return frozenset({"server"})
+
+    def init(self, key: PRNGKey) -> Asleep:
+        inner, own = jax.random.split(key)
+        failed = self.activity.init(own, (self.n,))
+        p = self.activity.shares(failed, self.n, self.inner.chances(), some=True)
+        return Asleep(self.inner.init(inner), failed, p)
+
+    def at(self, memory: Asleep, t: Int[Array, ""], key: PRNGKey) -> tuple[Asleep, World]:
+        failed, asleep = self.activity.at(memory.failed, t)
+        inner, world = self.inner.among(memory.inner, key, ~asleep)
+        idle = None if isinstance(self.activity, AtLeast) else jnp.all(asleep)
+        return memory._replace(inner=inner, failed=failed), world._replace(p=memory.p, idle=idle)
+
+    @property
+    def lasts(self) -> int | None:
+        """For how many rounds it is known who sleeps; None for all."""
+        return self.activity.lasts
+
+    def check(self) -> None:
+        self.inner.check()
+        self.activity.check(self.n, "node")
+        if isinstance(self.inner.selection, BySize):
+            raise ValueError(
+                "by the size of their data clients are chosen among all of them: with clients that sleep nobody knows "
+                'the probabilities, which methods divide by. Take selection="uniform"'
+            )
+        drawn = jax.eval_shape(lambda memory: jnp.asarray(self.activity.shares(memory, self.n)), self._began())
+        alike = drawn.shape == () and not any(map(np.ndim, jax.tree.leaves(self.activity)))
+        if isinstance(self.inner.selection, RoundRobin) and not alike:
+            raise ValueError(
+                "who is passed over because others sleep takes part with a probability that is known where all sleep "
+                'by one law: beside round robin give one probability for all clients, or take selection="uniform"'
+            )
+        if drawn.shape and self.inner.chances() is not None:
+            what = f"the law of how many of {self.n} clients are awake"
+            checks.affordable(what, 16 * self.n**2, "take one probability for all of them")
+
+    def _began(self) -> PyTree:
+        return jax.eval_shape(lambda key: self.activity.init(key, (self.n,)), jax.random.key(0))
 
 
 def lossy(network: Any, loss: Any, rule: Loss = "link") -> Lossy:
@@ -159,7 +249,7 @@ def lossy(network: Any, loss: Any, rule: Loss = "link") -> Lossy:
 
     Args:
         network: any network of a graph, which may change or fail in other ways too.
-        loss: a model, `Independent` or `GilbertElliott`; a number is the probability of an independent loss.
+        loss: a model, `Independent`, `GilbertElliott` or a `Trace`; a number is the probability of an independent loss.
         rule: what is lost, and where its weight goes: "link", for a symmetric W; "sender", for directed graphs and
             push-sum methods; "self", "renormalize" and "drop", under which the mean is not kept; "arcs", for methods
             that keep running sums, such as `RobustPushSum`.
@@ -199,28 +289,41 @@ def lossy(network: Any, loss: Any, rule: Loss = "link") -> Lossy:
     return lossy
 
 
-def sleeping(network: Any, activity: Any) -> Sleeping:
+def sleeping(network: Any, activity: Any) -> Sleeping | SleepingClients:
     """A network of which nodes are asleep in some rounds: they compute nothing, hear nothing and say nothing.
 
-    The W of a round is the identity on those asleep, and the weight of a link goes to the own vectors of its ends. A
-    link is silent, and is not paid for, if either of its ends sleeps; that is what a link's two nodes agree on before.
+    On a graph the W of a round is the identity on those asleep, and the weight of a link goes to the own vectors of its
+    ends. A link is silent, and is not paid for, if either of its ends sleeps; that is what a link's two nodes agree on
+    before.
+
+    At a server those who take part are drawn among those awake: everybody, those whose coins succeed (given that not
+    all fail), or as many of a cohort as there are. `r.p` is the probability of taking part in a round in which
+    somebody is awake. In a round in which all sleep nothing happens: the server and its clients keep all they have, and
+    nothing is paid for.
 
     Args:
-        network: any network of a graph with symmetric W, which may change or fail in other ways too.
-        activity: a model, `Independent` or `Markov`, whose probability is that of being asleep; a number is that of
-            nodes that sleep independently.
+        network: a server, with participation or a cohort; or any network of a graph with symmetric W, which may change
+            or fail in other ways too.
+        activity: a model of `networks.outages`: `Independent`, `Markov`, `Cyclic`, `Poisson`, `AtLeast` or a `Trace`.
+            Numbers are the probabilities of being asleep of nodes that sleep independently, one for all or (n,).
 
     Raises:
         TypeError: if the activity is no model.
-        ValueError: if the probability is outside [0, 1), or W is not symmetric: no weights without the sleeping nodes
-            are doubly stochastic then.
+        ValueError: if a probability is outside [0, 1), there is another number of them than of nodes, or W is not
+            symmetric: no weights without the sleeping nodes are doubly stochastic then.
 
     >>> from jaxdec import networks
     >>> from jaxdec.networks import outages
     >>> network = sleeping(networks.ring(8), outages.Markov(probability=0.3, burst=10))
     >>> sorted(network.provides)
     ['arcs', 'column stochastic', 'doubly stochastic', 'row stochastic', 'symmetric']
+    >>> sorted(sleeping(networks.server(100, cohort=10), 0.3).provides)
+    ['server']
     """
+    if isinstance(network, Server):
+        clients = SleepingClients(network, outages("activity", activity))
+        clients.check()
+        return clients
     _of_a_graph("sleeping", network)
     if "symmetric" not in network.provides:
         raise ValueError(
@@ -238,6 +341,11 @@ def _started(network: Any, key: PRNGKey) -> tuple[PyTree, Any, PRNGKey]:
     inner, own = jax.random.split(key)
     memory = network.init(inner)
     return memory, network.at(memory, jnp.asarray(0), inner)[1].W, own
+
+
+def _shorter(inner: Any, model: Outages) -> int | None:
+    """For how many rounds both are known."""
+    return min((known for known in (checks.lasts(inner), model.lasts) if known is not None), default=None)
 
 
 def _check(network: Any) -> None:

@@ -109,6 +109,11 @@ class Problem:
         return 1
 
     @derived
+    def data_size(self) -> Any:
+        """The samples that a node has, or each, (n,): those of an exact loss. One, where there are none."""
+        return 1
+
+    @derived
     def dtype(self) -> Any:
         """That of a run that starts at `init`: of the floating-point arrays among the fields, or else JAX's default."""
         arrays = [a for a in jax.tree.leaves(self) if isinstance(a, np.ndarray | jax.Array) and a.ndim]
@@ -187,6 +192,11 @@ class Taken(Problem):
     @property
     def batch_size(self):
         size = self.whole.batch_size
+        return size[self.clients] if jnp.ndim(size) else size
+
+    @property
+    def data_size(self):
+        size = self.whole.data_size
         return size[self.clients] if jnp.ndim(size) else size
 
     def init(self, key):

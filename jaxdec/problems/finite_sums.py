@@ -103,6 +103,11 @@ class FiniteSum(Problem):
         return jnp.where(self.counts > 0, self.minibatch, 0) if self.vacant else self.minibatch
 
     @property
+    def data_size(self):
+        """The samples that each node has, (n,)."""
+        return self.counts
+
+    @property
     def random(self) -> bool:
         """Whether the loss of a minibatch is random itself."""
         augmented = self.augment is not None and getattr(self.augment, "random", True)

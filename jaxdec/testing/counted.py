@@ -45,7 +45,8 @@ class CountedProblem:
     def loss(self, x, batch=None):
         if isinstance(x, jax.core.Tracer):
             self._seen.missed.append("it differentiates the loss itself")
-        return self._problem.loss(x, batch)
+            return self._problem.loss(x, batch)
+        return self._evaluated("loss", x, batch)
 
     def grad(self, x, batch=None):
         return self._evaluated("grad", x, batch)

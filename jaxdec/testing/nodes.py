@@ -29,11 +29,11 @@ def reported_cost_is_the_counted_cost(s: Subject) -> str:
     known, counted, reported = set(), 0.0, 0.0
     for t, step in enumerate(s.hand):
         countable(step)
-        new = set(step.seen.gradients) - known
-        known |= new
+        new = {what: rows for what, rows in step.seen.gradients.items() if what not in known}
+        known |= set(new)
         r = step.r if t else dataclasses.replace(step.r, active=None, clients=None)
         sizes = jnp.broadcast_to(jnp.asarray(s.problem.batch_size), (s.n,))
-        counted += len(new) * float(r.per_node(r.rows(sizes)))
+        counted += sum(new.values()) / r.m * float(r.per_node(r.rows(sizes)))
         reported += float(priced(step.cost, r, scaled=s.facts.absent == "frozen").grads)
     rounds = len(s.hand) - 1
     expect(
@@ -158,7 +158,7 @@ def _kept_by_the_method(s: Subject) -> str:
     for t, step in enumerate(s.hand[1:]):
         present = np.zeros(s.n, bool)
         if step.r.clients is not None:
-            present[np.asarray(step.r.clients)] = True
+            present[np.asarray(step.r.clients)] = True if step.r.active is None else np.asarray(step.r.active)
         elif step.r.active is not None:
             present = np.asarray(step.r.active)
         else:

@@ -19,9 +19,8 @@ __all__ = ["MODULES", "SECTIONS", "Entry", "about", "first_line", "listed", "mea
 
 MODULES = {
     module.__name__.split(".")[-1]: module
-    for module in (
-        algorithms, problems, networks, outages, clocks, delays, selection, data, graphs, compressors, scaling
-    )  # fmt: skip
+    for module in (algorithms, problems, networks, outages, clocks, delays, selection)
+    + (data, graphs, compressors, scaling)
 }
 
 

@@ -83,7 +83,7 @@ def _before(results: xr.Dataset) -> float:
 
 
 def _one_peer(results: xr.Dataset, power: bool) -> float:
-    """The error of the one-peer exponential graph after log2 n rounds: the worst for powers of two, or the best else."""
+    """The error of the one-peer exponential graph after log2 n rounds: the largest for powers of 2, else the least."""
     sizes = [int(n) for n in results["n"].values if (int(n).bit_count() == 1) == power]
     ends = [float(_median(results, n, "one-peer exponential").sel(round=(n - 1).bit_length())) for n in sizes]
     return max(ends) if power else min(ends)

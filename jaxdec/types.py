@@ -93,6 +93,7 @@ class World(NamedTuple):
     sent: ScalarLike = 1  # the share of the arcs on which something is sent and paid for; a Python 1 where reliable
     seconds: Scalar | None = None  # when this round's event was, where events have a time
     once: bool = False  # whether a server's message for all is paid for once, and not by each who hears it
+    lost: ScalarLike = 0  # the share of the messages sent that are lost on the way; a Python 0 where none ever is
 
 
 @jax.tree_util.register_dataclass
@@ -147,6 +148,9 @@ class Cost(NamedTuple):
     bits: ScalarLike | Tally | None = None  # the same in bits; None means 32 d vectors
     bits_down: ScalarLike | Tally = 0  # bits received from a server
     rounds_present: ScalarLike | Tally = 0  # rounds in which a node takes part; the loop writes it, not the method
+    messages: ScalarLike | None = None  # messages one after another: 2 where what is sent depends on what was heard in
+    # this round; None means 1
+    lost: ScalarLike = 0  # the share of the messages sent that were lost, in each round; the loop writes it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,6 +179,7 @@ class Round:
     sent: ScalarLike = 1
     seconds: Scalar | None = None
     once: bool = False
+    lost: ScalarLike = 0
 
     @property
     def everybody(self) -> bool:

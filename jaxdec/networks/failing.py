@@ -83,7 +83,8 @@ class Lossy:
             lost = W.both(lost)
         else:  # a coin for each way
             lost = jnp.where(W.arcs.sender < jnp.arange(self.n)[:, None], W.both(lost[0]), W.both(lost[1]))
-        return Memory(inner, failed), world._replace(W=W.masked(~lost, self.rule))
+        W = W.masked(~lost, self.rule)
+        return Memory(inner, failed), world._replace(W=W, lost=W.arcs.lost)
 
     def check(self) -> None:
         _check(self.inner)
@@ -115,7 +116,8 @@ class Sleeping:
         active = ~asleep if world.active is None else world.active & ~asleep
         W = world.W.masked(active[:, None] & world.W.arcs.hear(active), "link", silent=True)
         p = world.p * (1 - self.activity.probability)  # pyrefly: ignore[missing-attribute]
-        return Memory(inner, failed), world._replace(W=W, active=active, p=p, sent=W.arcs.sent)
+        lost = world.lost if isinstance(world.lost, int) else W.arcs.lost  # of what those awake send
+        return Memory(inner, failed), world._replace(W=W, active=active, p=p, sent=W.arcs.sent, lost=lost)
 
     def check(self) -> None:
         _check(self.inner)

@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import xarray as xr
 
-__all__ = ["Labelled", "labelled"]
+__all__ = ["Labelled", "labelled", "usual"]
 
 
 @runtime_checkable
@@ -40,6 +40,17 @@ def labelled(results: Any) -> xr.Dataset:
     about = results.attrs
     named = {k: about[k] for k in ("algorithm",) if k in about and k not in results.coords}
     return results.drop_vars("seed", errors="ignore").expand_dims(seed=[about.get("seed", 0)]).assign_coords(named)
+
+
+def usual(name: str, total: Any, rounds: Any) -> bool:
+    """Whether what was spent until these rounds is no news, and is left out of results.
+
+    It is none that all nodes took part in all rounds, that rounds had one message, and that nothing was lost. What is
+    not known, NaN, does not count.
+    """
+    if name not in ("rounds_present", "messages", "lost"):
+        return False
+    return total is None or bool(np.all(np.isnan(total) | (np.asarray(total) == (0 if name == "lost" else rounds))))
 
 
 def _side_by_side(runs: dict[str, xr.Dataset]) -> xr.Dataset:

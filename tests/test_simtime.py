@@ -192,15 +192,7 @@ GRAPHS = {
     "push-pull": (A.AB(lr=0.1), PAIR, None, 1, 2, 1, 1),
     "changing": (A.DSGD(lr=0.1), networks.random_matchings(N, pool=9), None, 1, 1, 1, 0),
     "loss": (A.KGT(lr=0.1, local_steps=3), networks.lossy(RING, 0.4), RING, 3, 2, 1, 0),
-    "bursts": (
-        A.StochasticGradientPush(lr=0.1),
-        networks.lossy(DIGRAPH, BURSTS, "sender"),
-        DIGRAPH,
-        1,
-        1 + 1 / D,
-        1,
-        0,
-    ),
+    "bursts": (A.StochasticGradientPush(lr=0.1), BURSTS, DIGRAPH, 1, 1 + 1 / D, 1, 0),
     "sleep": (A.DSGD(lr=0.1), networks.sleeping(FULL, 0.3), FULL, 1, 1, 1, 0),
     "sleep and loss": (A.AugDGM(lr=0.1), DROWSY, FULL, 1, 2, 2, 1),
 }
@@ -351,3 +343,42 @@ def test_a_clock_that_does_not_fit_is_refused():
         timing.add_clock(unpaired, RING, link)
     with pytest.raises(ValueError, match="add_clock takes one of each arc"):
         timing.add_time(results, at_random())
+
+
+# What the network did.
+
+
+def test_the_shares_lost_and_awake_are_those_of_the_masks():
+    bursts = networks.lossy(RING, outages.GilbertElliott(probability=0.4, burst=4))
+    for network, reliable in (
+        (bursts, RING),
+        (BURSTS, DIGRAPH),
+        (networks.lossy(networks.lossy(RING, 0.3), 0.3, "self"), RING),
+        (DROWSY, FULL),
+        (networks.lossy(networks.sleeping(FULL, 0.3), 0.3), FULL),
+    ):
+        how = {"rounds": 40, "every": 4, "seed": 3, "strict": False, "metrics": ["consensus"]}
+        result = run(A.DSGD(lr=0.1), problems.quadratic(N, D), network, **how)
+        went = by_hand(network, 3, 40, reliable)
+        lost = [(w.used & ~w.arrived).sum() / max(1, w.used.sum()) for w in went]
+        awake = [w.present.mean() for w in went]
+        np.testing.assert_allclose(result.cost.lost[1:], np.cumsum(lost)[3::4], rtol=1e-12)
+        found = timing.add_shares(result)
+        for name, each in (("share_lost", lost), ("share_awake", awake)):
+            np.testing.assert_allclose(found[name][0, 1:], np.reshape(each, (10, 4)).mean(axis=1), rtol=1e-12)
+            assert np.isnan(found[name][0, 0])
+
+
+def test_where_nothing_is_lost_results_do_not_speak_of_it():
+    method, task = A.DSGD(lr=0.1), problems.quadratic(N, D)
+    for network in (RING, networks.sleeping(RING, 0.3), networks.lossy(RING, 0.0)):
+        assert {"lost", "messages"}.isdisjoint(run(method, task, network, rounds=4).to_xarray().coords)
+        assert "lost" not in sweep(method, task, network, seeds=1, rounds=2, progress=False).coords
+    assert isinstance(RING.at((), jnp.asarray(0), None)[1].lost, int)
+    mixed = {"ring": RING, "lossy": networks.lossy(RING, 0.5)}
+    found = sweep(A.AugDGM(lr=0.1), problems.quadratic(N, D), mixed, seeds=2, rounds=20, progress=False)
+    assert np.all(found["lost"].sel(network="ring") == 0)
+    assert np.all(found["lost"].sel(network="lossy", round=20) > 0)
+    np.testing.assert_array_equal(found["messages"].sel(network="ring"), 2 * found["round"])
+    ax = plotting.curves(timing.add_shares(found).sel(network="lossy"), "share_lost")
+    assert ax.get_ylabel()

@@ -1,6 +1,7 @@
 from . import (
     base_graph,
     kgt,
+    losses,
     mcm,
     mcm_mnist,
     momentum_tracking,
@@ -13,6 +14,7 @@ from . import (
 __all__ = [
     "base_graph",
     "kgt",
+    "losses",
     "mcm",
     "mcm_mnist",
     "momentum_tracking",

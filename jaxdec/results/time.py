@@ -298,6 +298,8 @@ def _named(results: xr.Dataset, network: Any, label: str | None) -> Any:
     label = next(iter(described)) if label is None and len(described) == 1 else label
     if label in described and (wrong := differences(described[label], describe(network), "the network")):
         raise ValueError(f"give the network that the results are of: {'; '.join(wrong)}")
+    if not network.provides & {"arcs", "push-pull", "server", "asynchronous"}:
+        raise ValueError("who hears whom is read from the arcs of W, and this network does not provide arcs")
     if "asynchronous" in network.provides:
         raise ValueError("the events of an asynchronous network have times, which its results have as seconds")
     return network

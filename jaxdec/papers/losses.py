@@ -26,13 +26,14 @@ import xarray as xr
 
 from jaxdec import networks, problems
 from jaxdec.algorithms import DSGD, EXTRA, KGT, GradientTracking, PushDIGing
-from jaxdec.networks.arcs import RULES
+from jaxdec.networks.arcs import Rule
 from jaxdec.results import plotting
 from jaxdec.sweeps import sweep
 
-__all__ = ["METHODS", "PROBABILITIES", "SIZE", "error", "experiment", "figure"]
+__all__ = ["METHODS", "PROBABILITIES", "RULES", "SIZE", "error", "experiment", "figure"]
 
 SIZE = 15
+RULES: tuple[Rule, ...] = ("link", "sender", "self", "renormalize", "drop")
 PROBABILITIES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 METHODS = {
     "DSGD": DSGD(lr=0.05),
@@ -96,8 +97,8 @@ def figure(dataset: xr.Dataset) -> Any:
             ax.set_title(method, fontsize=9)
             ax.set_xlabel("probability of a loss")
         axes[0].set(ylabel=r"error $(\frac{1}{n}\sum_i\|x_i-x^*\|^2)^{1/2}$", ylim=(LEAST / 3, 3 * MOST))
-        for rule, colour, marker in zip(dataset["network"].values, plotting.COLOURS, plotting.MARKERS, strict=False):
-            axes[0].plot([], [], color=colour, marker=marker, label=f'"{rule}"')
+        for k, rule in enumerate(dataset["network"].values):
+            axes[0].plot([], [], color=plotting.COLOURS[k], marker=plotting.MARKERS[k], label=f'"{rule}"')
         axes[0].plot(
             [], [], "--", color="0.3", marker="o", markerfacecolor="white", label="refused: a negative control"
         )

@@ -322,6 +322,15 @@ def test_a_sweep_of_methods_networks_and_probabilities_is_timed_cell_by_cell():
     np.testing.assert_allclose(seconds.isel(seed=0).sel({"network.activity.probability": 0.6}), one, rtol=1e-9)
 
 
+def test_a_method_says_how_many_messages_wait_for_each_other():
+    link = timing.Link(latency=1.0, seconds_per_gradient=0.5)
+    runs = {"one": A.GradientTracking(lr=0.1), "two": A.AugDGM(lr=0.1)}
+    runs = {label: run(method, problems.quadratic(N, D), RING, rounds=4) for label, method in runs.items()}
+    for seconds in (timing.add_time(runs, link), timing.add_clock(runs, RING, link, parallel=True)):
+        last = seconds["seconds"].isel(round=-1)
+        np.testing.assert_allclose([last.sel(algorithm=label).item() for label in ("one", "two")], [6.5, 10.5])
+
+
 def test_a_clock_that_does_not_fit_is_refused():
     results, link = swept("ring"), timing.Link(seconds_per_gradient=1.0)
     for network, one, how, message in (

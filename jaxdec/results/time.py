@@ -44,7 +44,9 @@ class Link:
                 raise ValueError(f"{name} of a Link is a number, {least}; got {value!r}")
 
 
-def add_time(results: Any, link: Link, *, degree: Any = 1, parallel: bool = False, messages: int = 1) -> xr.Dataset:
+def add_time(
+    results: Any, link: Link, *, degree: Any = 1, parallel: bool = False, messages: int | None = None
+) -> xr.Dataset:
     """The results with a coordinate `seconds`, to draw them against: `plotting.curves(..., x="seconds")`.
 
     The model: rounds are synchronous and nothing overlaps. In a round every node that takes part computes its
@@ -66,7 +68,8 @@ def add_time(results: Any, link: Link, *, degree: Any = 1, parallel: bool = Fals
             xarray.DataArray over the dimension `network` where there are several.
         parallel: whether a node's messages go to all neighbours at once, each at the full bandwidth.
         messages: how many messages, one after another, a node sends to a neighbour in a round: 1 if all vectors of a
-            round share one; 2 for a method whose second vector depends on what the first one brought.
+            round share one; 2 for a method whose second vector depends on what the first one brought. None takes what
+            the results say, which methods know.
 
     >>> from jaxdec import algorithms, networks, problems, run
     >>> result = run(algorithms.DSGD(lr=0.1), problems.quadratic(8, 100), networks.ring(8), rounds=20, every=10)
@@ -85,10 +88,12 @@ def add_time(results: Any, link: Link, *, degree: Any = 1, parallel: bool = Fals
     if "rounds_present" in results.coords:
         present = results["rounds_present"].reset_coords(drop=True)
         grads, bits, bits_down = (_of_those_present(spent, t, present) for spent in (grads, bits, bits_down))
+    turns = t * messages if messages is not None else results["messages"] if "messages" in results.coords else t
+    turns = turns.reset_coords(drop=True)
     answers = bits_down.max("round") > 0
     seconds = (
         grads * link.seconds_per_gradient
-        + (1 if parallel else degree) * (t * messages * link.latency + bits / link.bandwidth)
+        + (1 if parallel else degree) * (turns * link.latency + bits / link.bandwidth)
         + (answers * t * link.latency + bits_down / link.bandwidth)
     )
     return results.assign_coords(seconds=seconds.transpose(*(dim for dim in results.dims if dim in seconds.dims)))

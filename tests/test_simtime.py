@@ -221,7 +221,16 @@ def at_random(seed=3):
     return timing.Link(latency=rng.uniform(0.1, 2.0, (N, N)), bandwidth=rng.uniform(50.0, 500.0, (N, N)))
 
 
-@pytest.mark.parametrize(("name", "clock"), list(zip(GRAPHS, [*MODELS] * 3, strict=False)))
+QUICK = ("ring", "directed", "push-pull", "sleep and loss")
+
+
+@pytest.mark.parametrize(
+    ("name", "clock"),
+    [
+        pytest.param(name, clock, marks=[] if name in QUICK else [pytest.mark.slow])
+        for name, clock in zip(GRAPHS, [*MODELS] * 3, strict=False)
+    ],
+)
 def test_rounds_end_when_an_event_queue_says(name, clock):
     _, network, reliable, grads, vectors, messages, before = GRAPHS[name]
     link, parallel, results = at_random(), len(name) % 2 == 0, swept(name)
@@ -312,8 +321,9 @@ def test_a_sweep_of_methods_networks_and_probabilities_is_timed_cell_by_cell():
         result = run(methods[label], task, given[name], rounds=6, seed=5, metrics=["loss"])
         one = timing.add_clock(result, given[name], at_random(), **options)["seconds"]
         np.testing.assert_allclose(found["seconds"].sel(algorithm=label, network=name, seed=5), one, rtol=1e-9)
-    at = timing.at_times(found, [0.0, 1.0, 3.0])
-    assert at.sizes == {"algorithm": 2, "network": 2, "seed": 2, "round": 3}
+    seconds = found["seconds"]
+    at = timing.at_times(found, [seconds.isel(round=0).max(), seconds.isel(round=-1).min()])
+    assert at.sizes == {"algorithm": 2, "network": 2, "seed": 2, "round": 2}
     assert np.isfinite(at.loss).all()
     over = sweep(methods["DSGD"], task, given["sleepy"], over={"network.activity.probability": [0.1, 0.6]}, **how)
     seconds = timing.add_clock(over, given["sleepy"], at_random(), **options)["seconds"]

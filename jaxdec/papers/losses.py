@@ -92,7 +92,8 @@ def figure(dataset: xr.Dataset) -> Any:
                 shown = np.nan_to_num(one["error"], nan=MOST, posinf=MOST).clip(LEAST, MOST)
                 refused, colour = bool(one["refused"]), plotting.COLOURS[k]
                 line = {"color": colour, "marker": plotting.MARKERS[k], "linestyle": "--" if refused else "-"}
-                line |= {"markerfacecolor": "white" if refused else colour, "linewidth": 2.6 - 0.35 * k}
+                line |= {"markerfacecolor": "white" if refused else colour, "linewidth": 3 - 0.4 * k}
+                line["markersize"] = 8 - k  # those that are hidden show around
                 ax.semilogy(one["probability"], np.median(shown, axis=-1), **line)
             ax.set_title(method, fontsize=9)
             ax.set_xlabel("probability of a loss")
@@ -102,7 +103,10 @@ def figure(dataset: xr.Dataset) -> Any:
         axes[0].plot(
             [], [], "--", color="0.3", marker="o", markerfacecolor="white", label="refused: a negative control"
         )
-        figure.suptitle(f"messages lost on a ring of {SIZE}; at the top, what diverged", fontsize=10)
+        figure.suptitle(
+            f"messages lost on a ring of {SIZE}; at the top, what diverged; at the bottom, {LEAST:g} and less",
+            fontsize=10,
+        )
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=6)
     return figure
 

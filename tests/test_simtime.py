@@ -367,6 +367,7 @@ def test_a_clock_that_does_not_fit_is_refused():
 # What the network did.
 
 
+@pytest.mark.filterwarnings("ignore:DSGD runs without")
 def test_the_shares_lost_and_awake_are_those_of_the_masks():
     bursts = networks.lossy(RING, outages.GilbertElliott(probability=0.4, burst=4))
     for network, reliable in (
@@ -393,7 +394,7 @@ def test_where_nothing_is_lost_results_do_not_speak_of_it():
     for network in (RING, networks.sleeping(RING, 0.3), networks.lossy(RING, 0.0)):
         assert {"lost", "messages"}.isdisjoint(run(method, task, network, rounds=4).to_xarray().coords)
         assert "lost" not in sweep(method, task, network, seeds=1, rounds=2, progress=False).coords
-    assert isinstance(RING.at((), jnp.asarray(0), None)[1].lost, int)
+    assert isinstance(RING.at((), jnp.asarray(0), jax.random.key(0))[1].lost, int)
     mixed = {"ring": RING, "lossy": networks.lossy(RING, 0.5)}
     found = sweep(A.AugDGM(lr=0.1), problems.quadratic(N, D), mixed, seeds=2, rounds=20, progress=False)
     assert np.all(found["lost"].sel(network="ring") == 0)

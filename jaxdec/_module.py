@@ -3,7 +3,7 @@
 import dataclasses
 import inspect
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, dataclass_transform
 
 import jax
 import jax.numpy as jnp
@@ -158,6 +158,30 @@ def seed_key(seed: int) -> Any:
     """
     with jax.enable_x64(True):
         return jax.random.key(np.uint64(seed))
+
+
+class Keys(NamedTuple):
+    """The five streams that a seed's key is split into."""
+
+    x0: Any  # for problem.init
+    data: Any  # for problem.sample, with the index of the gradient
+    init: Any  # for algorithm.init
+    rounds: Any  # for the network and the step, with the round
+    network: Any  # for network.init
+
+    @classmethod
+    def of(cls, seed: int) -> "Keys":
+        """Those of a seed."""
+        return cls.split(seed_key(seed))
+
+    @classmethod
+    def split(cls, key: Any) -> "Keys":
+        """Those of a seed's key."""
+        return cls(*jax.random.split(key, 5))
+
+    def of_round(self, t: Any) -> Any:
+        """The network's key and the step's in round t."""
+        return jax.random.split(jax.random.fold_in(self.rounds, t))
 
 
 def shown(obj: Any) -> str:

@@ -15,12 +15,12 @@ from jaxdec.graphs import Graph
 from jaxdec.networks import clocks, delays, outages, selection
 from jaxdec.nn import models
 
-__all__ = ["MODULES", "SECTIONS", "Entry", "about", "first_line", "listed", "measures", "nearest", "public"]
+__all__ = ["LAWS", "MODULES", "SECTIONS", "Entry", "about", "first_line", "listed", "measures", "nearest", "public"]
 
+LAWS = (outages, clocks, delays, selection)  # of what is random in a network
 MODULES = {
     module.__name__.split(".")[-1]: module
-    for module in (algorithms, problems, networks, outages, clocks, delays, selection)
-    + (data, graphs, compressors, scaling)
+    for module in (algorithms, problems, networks, *LAWS, data, graphs, compressors, scaling)
 }
 
 

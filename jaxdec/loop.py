@@ -15,7 +15,7 @@ from jaxtyping import Array, ArrayLike, PyTree
 
 from jaxdec import algorithms as _algorithms
 from jaxdec import checks, returned
-from jaxdec._module import Constant, at_round, cast, seed_key
+from jaxdec._module import Constant, Keys, at_round, cast, seed_key
 from jaxdec.describe import describe, source
 from jaxdec.metrics import DEFAULT, Measures, measure, named
 from jaxdec.results.result import Asked, Result
@@ -43,21 +43,6 @@ __all__ = [
     "start",
     "total_cost",
 ]
-
-
-class Keys(NamedTuple):
-    """The five streams that a seed's key is split into."""
-
-    x0: Any  # for problem.init
-    data: Any  # for problem.sample, with the index of the gradient
-    init: Any  # for algorithm.init
-    rounds: Any  # for the network and the step, with the round
-    network: Any  # for network.init
-
-    @classmethod
-    def of(cls, seed: int) -> "Keys":
-        """Those of a seed."""
-        return cls(*jax.random.split(seed_key(seed), 5))
 
 
 class Carry(NamedTuple):
@@ -92,7 +77,7 @@ def simulate(algorithm, problem, network, x0, key, since=None, *, rounds: int, e
     A node that does not take part keeps its rows of the state, unless the algorithm sees to that itself, and the costs
     of such a method are scaled by who takes part (gradients) and by what is sent (vectors and bits).
     """
-    keys = Keys(*jax.random.split(key, 5))
+    keys = Keys.split(key)
     checks.sizes("problem", problem)
     checks.sizes("network", network)
     if x0 is None:
@@ -101,7 +86,7 @@ def simulate(algorithm, problem, network, x0, key, since=None, *, rounds: int, e
     seen = lambda world: _opaque(world._replace(W=None))  # by metrics: that of the last round before a record
 
     def at(memory, t) -> tuple[PyTree, World, Any, Round]:
-        key_network, key_step = jax.random.split(jax.random.fold_in(keys.rounds, t))
+        key_network, key_step = keys.of_round(t)
         memory, world = returned.world(network, network.at(memory, t, key_network))
         r = Round(problem.n, x0.dtype, t, keys.data, key_step, **world._asdict())
         return memory, world, at_round(algorithm, t, x0.dtype), r
@@ -133,7 +118,8 @@ def simulate(algorithm, problem, network, x0, key, since=None, *, rounds: int, e
     memory = network.init(keys.network)
     _, world, now, r = at(memory, jnp.asarray(0))
     state, start = returned.outcome(now, "init", now.init(problem, x0, replace(r, key=keys.init)), problem.n)
-    start = priced(start, replace(r, active=None, clients=None), scaled=False)._replace(rounds_present=0)
+    start = priced(start, replace(r, active=None, clients=None), scaled=False)
+    start = start._replace(rounds_present=0, messages=0, lost=0)
     state = returned.started(now, state, x0, problem.n if freezes and not r.everybody else None)
     begun = None if world.seconds is None else jnp.zeros_like(world.seconds)  # before the first event
     before = measured(metrics, problem, state, world._replace(W=None, seconds=begun))
@@ -170,7 +156,8 @@ def priced(cost: Cost, r: Round, *, scaled: bool) -> Cost:
         vectors: Any = cost.vectors
         bits: Any = cost.bits
         cost = cost._replace(vectors=r.sent * vectors, bits=None if bits is None else r.sent * bits)
-    return cost._replace(rounds_present=r.per_node(1))
+    messages = 1 if cost.messages is None else cost.messages
+    return cost._replace(rounds_present=r.per_node(1), messages=messages, lost=r.lost)
 
 
 def measured(metrics: Measures, problem: Any, state: Any, world: World) -> dict[str, Array]:

@@ -52,7 +52,7 @@ class Averaged(NamedTuple):
     exact: bool
 
 
-def on_average(network: Any, *, samples: int = 2000) -> Averaged:
+def on_average(network: Any, *, samples: int = 2000, window: int | None = None) -> Averaged:
     r"""The spectral gaps of the union graph and of the mean of W, and how fast a network mixes that changes.
 
     The weights of the union of all rounds' graphs are Metropolis-Hastings, or of a directed one those of
@@ -64,6 +64,9 @@ def on_average(network: Any, *, samples: int = 2000) -> Averaged:
     They are those of all W of a pool or period, and by formula for `networks.matcha` and what does not change. For all
     others, such as networks that fail, W is averaged over `samples` rounds of one seed, and `exact` is False.
 
+    With `window` all is of so many rounds alone: the first ones of a period, or some in a row of one seed. Over windows
+    of how many rounds the union is connected, so that its gap is positive, is what the theory of changing graphs asks.
+
     Raises:
         ValueError: if the network is no network of a graph, or has more than 2000 nodes.
 
@@ -74,18 +77,19 @@ def on_average(network: Any, *, samples: int = 2000) -> Averaged:
     >>> found.exact, bool(abs(found.mean - 0.7 * mixing(networks.ring(8)).gap) < 0.01)
     (False, True)
     """
-    mean, square, union, exact = moments(network, samples)
+    mean, square, union, exact = moments(network, samples, window)
     n = len(mean)
     graph = graphs.from_matrix(union)
     joined = graphs.metropolis(graph) if graph.undirected else graphs.row_stochastic(graph)
     if "doubly stochastic" not in (network.provides if changes(network) else graphs.properties(mean, atol=1e-6)):
         p = float("nan")
     elif isinstance(network, Varying) and network.order == "periodic":
-        product = np.eye(n)
-        for W in rounds(network, network.size):
-            product = W @ product
-        left = float(np.linalg.norm(product - 1 / n, 2)) if network.exact_after is None else 0.0
-        p = 1 - left ** (2 / network.size)
+        product, period = np.eye(n), rounds(network, network.size)
+        count = network.size if window is None else window
+        for k in range(count):
+            product = period[k % network.size] @ product
+        exactly = network.exact_after is not None and count >= network.exact_after
+        p = 1 - (0.0 if exactly else float(np.linalg.norm(product - 1 / n, 2))) ** (2 / count)
     else:
         p = 1 - float(np.linalg.norm(square - 1 / n, 2))
     kept = min(np.abs(mean.sum(axis=axis) - 1).max() for axis in (0, 1)) < 1e-6

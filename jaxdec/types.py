@@ -99,6 +99,7 @@ class World(NamedTuple):
     once: bool = False  # whether a server's message for all is paid for once, and not by each who hears it
     weighted: bool = False  # whether those who take part may weigh differently in W, as one who is drawn twice does
     idle: Bool[Array, ""] | None = None  # whether nobody takes part, and a server keeps all it has; None: never
+    lost: ScalarLike = 0  # the share of the messages sent that are lost on the way; a Python 0 where none ever is
 
 
 @jax.tree_util.register_dataclass
@@ -153,6 +154,9 @@ class Cost(NamedTuple):
     bits: ScalarLike | Tally | None = None  # the same in bits; None means 32 d vectors
     bits_down: ScalarLike | Tally = 0  # bits received from a server
     rounds_present: ScalarLike | Tally = 0  # rounds in which a node takes part; the loop writes it, not the method
+    messages: ScalarLike | None = None  # messages one after another: 2 where what is sent depends on what was heard in
+    # this round; None means 1
+    lost: ScalarLike = 0  # the share of the messages sent that were lost, in each round; the loop writes it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,6 +187,7 @@ class Round:
     once: bool = False
     weighted: bool = False
     idle: Bool[Array, ""] | None = None
+    lost: ScalarLike = 0
 
     @property
     def everybody(self) -> bool:

@@ -40,6 +40,27 @@ def test_averages_of_a_pool_are_those_of_its_members():
     assert found.exact
 
 
+@pytest.mark.parametrize("window", [1, 2, 3, 7])
+def test_averages_of_a_window_are_those_of_its_rounds(window):
+    pool = np.tile(np.eye(4), (3, 1, 1))
+    for k in range(3):
+        pool[k, k : k + 2, k : k + 2] = 0.5  # the links of a path, one after another
+    network = networks.periodic(list(pool))
+    Ws = np.array([network.member(k % 3).dense() for k in range(window)])
+    found = theory.on_average(network, window=window)
+    union = graphs.metropolis(graphs.from_matrix(np.abs(Ws).sum(axis=0))).toarray()
+    second = lambda W: 1 - np.sort(np.abs(np.linalg.eigvals(W - 1 / 4)))[-1]
+    assert found.union == pytest.approx(second(union), abs=1e-9)
+    assert (found.union > 1e-9) == (window >= 3)  # so many rounds connect the path
+    assert found.mean == pytest.approx(second(Ws.mean(axis=0)), abs=1e-9)
+    product = np.linalg.multi_dot([*Ws[::-1], np.eye(4)])
+    assert found.p == pytest.approx(1 - np.linalg.norm(product - 1 / 4, 2) ** (2 / window), abs=1e-9)
+    assert found.exact
+    drawn = theory.on_average(networks.lossy(networks.ring(6), 0.5), window=window)
+    assert not drawn.exact
+    assert drawn.union <= theory.mixing(networks.ring(6)).gap + 1e-12
+
+
 def test_averages_of_matcha_are_its_formulas_and_those_of_its_coins():
     graph = graphs.erdos_renyi(10, 0.4)
     found, plan = theory.on_average(networks.matcha(graph, 0.4)), graphs.matcha(graph, 0.4)

@@ -26,7 +26,8 @@ class GradientTracking:
         form = "atc":        X+ = W (X - lr Y)     Y+ = W (Y + G(X+) - G)
 
     Symbols: X, Y, G are `x`, `y`, `g`, (n, d) each; gamma or eta is `lr`.
-    Cost per round: one minibatch gradient per node, two d-vectors to each neighbour; init takes the first gradient.
+    Cost per round: one minibatch gradient per node, two d-vectors to each neighbour, with "atc" the second once the
+    first has come; init takes the first gradient.
     W: doubly stochastic.
     Guarantee: mean(Y) = mean(G) in every round. With exact gradients the only fixed point is the minimizer, however
     different the f_i. On quadratics of equal curvature a and with symmetric W the polynomials below have their roots
@@ -74,4 +75,4 @@ class GradientTracking:
         x = r.W @ s.x - self.lr * s.y if self.form == "cta" else r.W @ (s.x - self.lr * s.y)
         g = problem.grad(x, r.draw(problem, 1))
         y = r.W @ (s.y + g - s.g) if self.form == "atc" else r.W @ s.y + g - s.g
-        return State(x, y, g), Cost(grads=problem.batch_size, vectors=2)
+        return State(x, y, g), Cost(grads=problem.batch_size, vectors=2, messages=2 if self.form == "atc" else 1)

@@ -29,7 +29,8 @@ class GradientTrackingHB:
         Y = W (Y + G(X+) - G)
 
     Symbols: X, U, Y, G are `x`, `u`, `y`, `g`, (n, d) each; beta is `momentum`.
-    Cost per round: one minibatch gradient per node, two d-vectors to each neighbour; init takes the first gradient.
+    Cost per round: one minibatch gradient per node, two d-vectors to each neighbour, the second once the first has
+    come; init takes the first gradient.
     W: doubly stochastic.
     Guarantee: mean(Y) = mean(G) in every round. With exact gradients the only fixed point is the minimizer, however
     different the f_i. With momentum = 0 it is `GradientTracking` ("atc"). The average is dampened: the effective step
@@ -64,4 +65,4 @@ class GradientTrackingHB:
         x = r.W @ (s.x - self.lr * u)
         g = problem.grad(x, r.draw(problem, 1))
         y = r.W @ (s.y + g - s.g)
-        return State(x, u, y, g), Cost(grads=problem.batch_size, vectors=2)
+        return State(x, u, y, g), Cost(grads=problem.batch_size, vectors=2, messages=2)

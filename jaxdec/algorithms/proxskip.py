@@ -75,4 +75,5 @@ class ProxSkip:
         gossip = lambda x: x + self.consensus_lr * (r.W @ x - x)
         x = jax.lax.cond(coin, gossip, lambda x: x, local)
         h = s.h + (x - local) * self.probability / self.lr  # unchanged without communication, where x is local
-        return State(x, h), Cost(grads=problem.batch_size, vectors=coin.astype(int))
+        sent = coin.astype(int)
+        return State(x, h), Cost(grads=problem.batch_size, vectors=sent, messages=sent)

@@ -156,6 +156,12 @@ class Arcs:
         used = self.exists if self.used is None else self.exists & self.used
         return jnp.sum(used) / jnp.maximum(1, jnp.sum(self.exists)).astype(self.weight.dtype)
 
+    @property
+    def lost(self) -> Float[Known, ""]:
+        """The share of what is sent that does not arrive; 0 where nothing is sent."""
+        used = self.exists if self.used is None else self.exists & self.used
+        return jnp.sum(used & ~self.arrived) / jnp.maximum(1, jnp.sum(used)).astype(self.weight.dtype)
+
     def hear(self, x, slot: int | None = None):
         """What is at the other end, (n, k, ...) of (n, ...), arrived or not; of one slot alone, (n, ...).
 

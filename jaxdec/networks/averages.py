@@ -51,29 +51,33 @@ def rounds(network: Any, count: int) -> list[np.ndarray]:
     return [W for part in _drawn(network, count) for W in part]
 
 
-def moments(network: Any, samples: int) -> Moments:
+def moments(network: Any, samples: int, window: int | None = None) -> Moments:
     """Averages over all W of a pool or a period; by formula for `matcha`; else over rounds that are drawn.
 
     Args:
         network: of a graph.
         samples: how many rounds are drawn, in a row, where the law has no formula here.
+        window: how many of the first rounds alone they are of; None for all.
     """
     if not changes(network):
         W = as_matrix(_weights.matrix(network)[0]).toarray()
         return Moments(W, W.T @ W, W != 0, True)
     small(network.n)
-    if isinstance(network, Matchings):
+    periodic = isinstance(network, Varying) and network.order == "periodic"
+    if isinstance(network, Matchings) and window is None:
         return _of_matchings(network)
-    if isinstance(network, Varying):
-        Ws = [np.asarray(network.member(k).dense(), float) for k in range(network.size)]
-        sums, count = np.sum([(W, W.T @ W, W != 0) for W in Ws], axis=0), network.size
+    if isinstance(network, Varying) and (window is None or periodic):
+        count = network.size if window is None else checks.integer("window", window)
+        Ws = [np.asarray(network.member(k % network.size).dense(), float) for k in range(count)]
+        sums = np.sum([(W, W.T @ W, W != 0) for W in Ws], axis=0)
     else:
-        samples = checks.integer("samples", samples)
+        samples = checks.integer("samples", samples) if window is None else checks.integer("window", window)
         samples = min(samples, checks.lasts(network) or samples)
         of = lambda Ws: (Ws.sum(axis=0), np.einsum("tki,tkj->ij", Ws, Ws, optimize=True), np.any(Ws != 0, axis=0))
         sums, count = np.sum([of(Ws) for Ws in _drawn(network, samples)], axis=0), samples
     mean, square, union = sums
-    return Moments(mean / count, square / count, np.asarray(union) > 0, isinstance(network, Varying))
+    exact = isinstance(network, Varying) and (window is None or periodic)
+    return Moments(mean / count, square / count, np.asarray(union) > 0, exact)
 
 
 def small(n: int) -> None:

@@ -124,9 +124,8 @@ class Lossy:
             lost = W.both(lost)
         else:  # a coin for each way
             lost = jnp.where(W.arcs.sender < jnp.arange(self.n)[:, None], W.both(lost[0]), W.both(lost[1]))
-        return Memory(inner, failed), world._replace(
-            W=W.losing(lost) if self.rule == "arcs" else W.masked(~lost, self.rule)
-        )
+        W = W.losing(lost) if self.rule == "arcs" else W.masked(~lost, self.rule)
+        return Memory(inner, failed), world._replace(W=W, lost=W.arcs.lost)
 
     @property
     def lasts(self) -> int | None:
@@ -168,8 +167,9 @@ class Sleeping:
         failed, asleep = self.activity.at(memory.failed, t)
         active = ~asleep if world.active is None else world.active & ~asleep
         W = world.W.masked(active[:, None] & world.W.arcs.hear(active), "link", silent=True)
+        lost = world.lost if isinstance(world.lost, int) else W.arcs.lost  # of what those awake send
         sleep = memory._replace(inner=inner, failed=failed)
-        return sleep, world._replace(W=W, active=active, p=world.p * memory.p, sent=W.arcs.sent)
+        return sleep, world._replace(W=W, active=active, p=world.p * memory.p, sent=W.arcs.sent, lost=lost)
 
     @property
     def lasts(self) -> int | None:

@@ -8,8 +8,9 @@ computations take exponential times.
 
 Left, all nodes have the same objective, which is the case that the theory of these methods is about. Right, they
 differ: who does not wait steps more often towards the minimizers of the fast nodes, and stays away from that of the
-mean. Every method has its best step of a grid, by the median at the end. Synchronous methods wait in every round for
-the slowest of the same clocks.
+mean. Every method has its best step of a grid, by the median at the end. Synchronous methods have the same clocks, and
+wait in every round for the slowest node. That DSGD waits for its neighbours alone gains nothing here: all of them wait
+for one that is always slow, if some rounds later.
 """
 
 import sys
@@ -17,20 +18,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from jaxtyping import Array, Float
 
 from jaxdec import networks, problems
 from jaxdec.algorithms import ADPSGD, DSGD, SGD, AsynchronousSGD, RennalaSGD, RingmasterASGD
-from jaxdec.loop import Keys
 from jaxdec.networks import clocks
-from jaxdec.results import at_times, best, plotting
+from jaxdec.results import Link, add_clock, at_times, best, plotting
 from jaxdec.sweeps import sweep
 
-__all__ = ["GRAPH", "SERVER", "SIZE", "SLOW", "STEPS", "barrier", "experiment", "figure", "problem", "speeds"]
+__all__ = ["GRAPH", "SERVER", "SIZE", "SLOW", "STEPS", "experiment", "figure", "problem", "speeds"]
 
 SIZE, SLOW = 10, 0.05  # nodes, and the speed of the slow one, in computations per second; others end one
 STEPS = tuple(1.6 * 0.5**k for k in range(9))
@@ -56,22 +54,13 @@ def problem(*, zeta: float, noise: float = 1.0, d: int = 20) -> problems.Quadrat
     return problems.Quadratic(jnp.asarray(A), jnp.asarray(A * zeta * rng.standard_normal((SIZE, d)) / d**0.5), noise)
 
 
-def barrier(network: Any, seed: int, rounds: int) -> Float[Array, " records"]:
-    """When synchronous rounds end, each of which waits for the slowest of the clocks that an asynchronous run has."""
-    key = Keys.of(seed).network
-    nodes, counts = jnp.arange(network.n), jnp.arange(rounds)
-    one = lambda i, c: network.speed.seconds(key, i, c, network.n)
-    lasts = jax.vmap(lambda c: jnp.max(jax.vmap(one, (0, None))(nodes, c)))(counts)
-    return jnp.concatenate([jnp.zeros(1, lasts.dtype), jnp.cumsum(lasts)])
-
-
 def experiment(
     methods: Mapping[str, Any] = SERVER, *, zeta: float = 0.0, seconds: float = 400.0, seeds: int = 10, points: int = 80
 ) -> xr.Dataset:
     """The suboptimality over `algorithm`, `lr`, `seed` and `round`, the number of a time that is in `seconds`.
 
     Args:
-        methods: of a server or of a graph, all of one kind; those that are synchronous wait for the slowest node.
+        methods: of a server or of a graph, all of one kind; synchronous ones wait for the slowest node.
         zeta: how much the objectives differ.
         seconds: how long they run.
         seeds: how many.
@@ -100,8 +89,7 @@ def experiment(
             progress=False,
         )
         if not event:
-            when = np.stack([barrier(network, int(seed), rounds) for seed in results["seed"].values])
-            results = results.assign_coords(seconds=(("seed", "round"), when))
+            results = add_clock(results, waiting, Link(), compute=network.speed)
         found.append(at_times(results, times)[["suboptimality"]])
     options: dict[str, Any] = {"coords": "different", "compat": "equals", "join": "outer"}
     return xr.concat(found, "algorithm", combine_attrs="drop_conflicts", **options)

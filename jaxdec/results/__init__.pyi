@@ -1,13 +1,16 @@
 from . import export, plotting
 from .labels import labelled
 from .result import Result
+from .shares import add_shares
 from .statistics import bootstrap, mean, median, paired_differences, quantiles
 from .summary import best, diverged, summarize
-from .time import Link, add_time, at_times
+from .time import Link, add_clock, add_time, at_times
 
 __all__ = [
     "Link",
     "Result",
+    "add_clock",
+    "add_shares",
     "add_time",
     "at_times",
     "best",

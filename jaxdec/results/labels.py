@@ -6,7 +6,11 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import xarray as xr
 
-__all__ = ["Labelled", "labelled"]
+__all__ = ["USUAL", "Labelled", "labelled", "usual"]
+
+
+# What is no news of a round: everybody takes part, nodes have one message, and nothing is lost.
+USUAL = {"rounds_present": 1, "messages": 1, "lost": 0}
 
 
 @runtime_checkable
@@ -42,6 +46,16 @@ def labelled(results: Any) -> xr.Dataset:
     return results.drop_vars("seed", errors="ignore").expand_dims(seed=[about.get("seed", 0)]).assign_coords(named)
 
 
+def usual(name: str, total: Any, rounds: Any) -> bool:
+    """Whether what was spent until these rounds is no news, and is left out of results: see `USUAL`.
+
+    What is not known, NaN, does not count.
+    """
+    if name not in USUAL:
+        return False
+    return total is None or bool(np.all(np.isnan(total) | (np.asarray(total) == USUAL[name] * np.asarray(rounds))))
+
+
 def _side_by_side(runs: dict[str, xr.Dataset]) -> xr.Dataset:
     """Runs along a dimension `algorithm` of their labels, with the metrics and the seeds that all of them have."""
     if not runs:
@@ -58,6 +72,10 @@ def _side_by_side(runs: dict[str, xr.Dataset]) -> xr.Dataset:
     metrics = [name for name in runs[first].data_vars if all(name in one for one in runs.values())]
     if not metrics:
         raise ValueError(f"{', '.join(runs)} have no metric in common")
+    for name, each in USUAL.items():
+        if any(name in one.coords for one in runs.values()):  # those that leave it out are as usual
+            said = lambda one, name=name, each=each: one.assign_coords({name: ("round", each * one["round"].values)})
+            runs = {label: one if name in one.coords else said(one) for label, one in runs.items()}
     index = xr.DataArray(list(runs), dims="algorithm", name="algorithm")
     chosen = [one[metrics].drop_vars("algorithm", errors="ignore") for one in runs.values()]
     found = xr.concat(chosen, index, data_vars="all", coords="different", compat="equals", join="inner",

@@ -64,6 +64,8 @@ LABELS = {
     "seconds": "simulated time in seconds",
     "loss": r"training loss $f(\bar{x})$",
     "grad_norm_sq": r"squared gradient norm $\|\nabla f(\bar{x})\|^2$",
+    "share_lost": "share of messages lost",
+    "share_awake": "share of nodes awake",
     "consensus": r"consensus error $\frac{1}{n}\sum_i\|x_i-\bar{x}\|^2$",
     "distance": r"distance to the minimizer $\|\bar{x}-x^\star\|$",
     "test_loss": "test loss",

@@ -18,7 +18,7 @@ import xarray as xr
 
 from jaxdec._module import shown
 from jaxdec.describe import commit, describe, versions
-from jaxdec.results.labels import labelled
+from jaxdec.results.labels import labelled, usual
 from jaxdec.results.plotting import curves
 from jaxdec.results.summary import diverged, primary
 from jaxdec.storage.places import as_file, from_file
@@ -105,11 +105,9 @@ class Result:
         return found.set_coords(found.data_vars.keys() & {"seconds"})  # when it was, where events have a time
 
     def _spent(self) -> dict[str, Any]:
-        """What was spent; in how many rounds nodes took part only where that is not all."""
+        """What was spent; what is usual, such as that all nodes took part in all rounds, is left out."""
         spent = self.cost._asdict()
-        if np.all(spent["rounds_present"] == self.rounds):
-            del spent["rounds_present"]
-        return spent
+        return {name: total for name, total in spent.items() if not usual(name, total, self.rounds)}
 
     def plot(self, metric: str | None = None, *, x: str = "round", ax: "Axes | None" = None) -> "Axes":
         """A metric against the rounds or what was spent; see `plotting.curves`.

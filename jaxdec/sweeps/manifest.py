@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 
 from jaxdec.describe import describe, distinct, source
+from jaxdec.results.labels import usual
 from jaxdec.results.summary import diverged
 from jaxdec.storage.files import Arrays, Damaged, read_format
 from jaxdec.sweeps.axes import Axis, Objects
@@ -158,9 +159,7 @@ def assemble(layout: Layout, found: Iterable[tuple[Unit, Arrays]]) -> xr.Dataset
         name: (tuple(c["dims"]), _array(c["values"])) for name, c in layout.coordinates.items() if c["values"]
     }
     coordinates |= {"seed": list(layout.seeds), "round": records}
-    present = full.get("rounds_present", np.nan)
-    if np.all(np.isnan(present) | (present == records)):  # everybody, always
-        full.pop("rounds_present", None)
+    full = {name: values for name, values in full.items() if not usual(name, values, records)}
     coordinates |= {name: _drop_seed(names, full.pop(name)) for name in Cost._fields if name in full}
     measured = [np.isfinite(v[(*(slice(None) for _ in whole[:-1]), 0)]).reshape(*whole[:-1], -1) for v in full.values()]
     if not done.all() or (measured and not np.concatenate(measured, -1).any(-1).all()):  # it was run, and is NaN

@@ -19,6 +19,7 @@ from jaxdec.testing.subject import Subject
 __all__ = [
     "absent_nodes_keep_their_rows",
     "alone_a_node_runs",
+    "messages_are_as_many_as_hops",
     "nodes_hear_through_W_alone",
     "relabelling_permutes",
     "reported_cost_is_the_counted_cost",
@@ -55,6 +56,33 @@ def reported_cost_is_the_counted_cost(s: Subject) -> str:
             f"{float(step.cost.vectors):g} are reported; look at the vectors of the Cost that step returns",
         )
     return f"{seen}, {'no' if sent == 0 else sent} vector{'s' * (sent != 1)} in the last"
+
+
+def messages_are_as_many_as_hops(s: Subject) -> str:
+    """In a round what a node holds goes from neighbour to neighbour, as far as there are messages one after another."""
+    W = s.unchanging.W
+    hears = sum(np.asarray(one.dense()) != 0 for one in (W if isinstance(W, PushPull) else (W,)))
+    near, far = np.eye(s.n, dtype=bool), np.full((s.n, s.n), s.n)  # how many hops it is from node j to node i
+    for hops in range(s.n):
+        far = np.where(near & (far == s.n), hops, far)
+        near = (hears + np.eye(s.n)) @ near > 0
+    far = np.where(far == s.n, -1, far)
+    node = int(np.argmax(far.max(axis=0)))
+    went = reported = 0
+    for step in s.by_hand(4, network=s.unchanging, count=False)[1:]:
+        moved = jax.tree.map(lambda a: _moved(a, node, s.n), step.before)
+        both = zip(jax.tree.leaves(s.one(step, step.before, W)), jax.tree.leaves(s.one(step, moved, W)), strict=True)
+        away = [np.any(np.reshape(a != b, (s.n, -1)), axis=1) for a, b in both if a.ndim and a.shape[0] == s.n]
+        went = max(went, far[np.any(away, axis=0), node].max())
+        reported = max(reported, 1 if step.cost.messages is None else int(step.cost.messages))
+    if far[:, node].max() <= reported:
+        raise NotTested(f"no node of the network is more than {reported} hops from another; take a sparser one")
+    expect(
+        went == reported,
+        f"expected as many messages one after another as what a node holds goes hops in a round, which is {went}, "
+        f"{reported} are reported; say so in the cost that step returns: Cost(..., messages={went})",
+    )
+    return f"{went} in a round"
 
 
 # Nodes.

@@ -31,6 +31,10 @@ def _may_be_absent(s: Subject) -> bool:
     return not s.is_server and not s.facts.requires & {"fixed", "reliable"}
 
 
+def _has_rounds(s: Subject) -> bool:
+    return not s.is_server and not s.is_asynchronous
+
+
 def _has_numbers(s: Subject) -> bool:
     return bool(programs.numbers_of(s.algorithm))
 
@@ -46,6 +50,7 @@ RULES = (
     Rule("no key is used twice", programs.no_key_is_used_twice),
     Rule("lowers for every platform", programs.lowers_for_every_platform),
     Rule("reported cost is the counted cost", nodes.reported_cost_is_the_counted_cost),
+    Rule("messages are as many as hops", nodes.messages_are_as_many_as_hops, _has_rounds),
     Rule("relabelling nodes permutes the trajectory", nodes.relabelling_permutes),
     Rule("nodes hear through W alone", nodes.nodes_hear_through_W_alone, lambda s: not s.is_server),
     Rule("absent nodes keep their rows", nodes.absent_nodes_keep_their_rows, _may_be_absent),

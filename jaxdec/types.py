@@ -466,7 +466,7 @@ class Algorithm(Protocol):
     replicas: ClassVar[bool]  # whether nodes keep copies of their neighbours' vectors, which a lost message corrupts
     mixes: ClassVar[Literal["iterates", "mass"] | None]  # what it multiplies by W: iterates, once a round, so that old
     # ones may stand for new ones; or mass, of which nothing may be lost or counted twice. None, the default: else
-    running_sums: ClassVar[bool]  # whether what does not arrive is kept as under way, or what arrived before is used in
+    stands_loss: ClassVar[bool]  # whether what does not arrive is kept as under way, or what arrived before is used in
     # its place: laws are those of what is sent
 
     def init(self, problem: Any, x0: Iterates, r: Round) -> tuple[Any, Cost]:

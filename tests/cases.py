@@ -193,6 +193,7 @@ OTHERS = [
     Case(A.AB(lr=0.1), None, exact=True, network=networks.push_pull(graphs.random_digraph(N, 0.3))),
     Case(A.PushSumGossip(), None, exact=False, network=PUSH),
     Case(A.RobustPushSum(), None, exact=False, network=networks.lossy(PUSH, 0.3, rule="arcs")),
+    Case(A.RelaxedADMM(penalty=1.0), None, exact=True),
     Case(A.QuantizedPushSum(lr=0.1, compressor=QUANTIZER), None, exact=False, network=PUSH),
     Case(A.QuantizedPushSumGossip(compressor=QUANTIZER), None, exact=False, network=PUSH),
     Case(A.DirectlyQuantizedPushSum(compressor=QUANTIZER), None, exact=False, network=PUSH),

@@ -324,7 +324,7 @@ PUSHING = [A.StochasticGradientPush(lr=0.1), A.PushDIGing(lr=0.1), A.RobustStoch
 
 @cache
 def in_bursts(method: Any) -> Any:
-    network = lossy(DIGRAPH, GilbertElliott(0.3, 5.0), "arcs") if checks.facts(method).running_sums else HARSH
+    network = lossy(DIGRAPH, GilbertElliott(0.3, 5.0), "arcs") if checks.facts(method).stands_loss else HARSH
     with pytest.warns(
         UserWarning, match="masses y sink while a node hears nobody, and steps of lr / y explode; give floor"
     ):
@@ -344,7 +344,7 @@ def test_where_masses_sink_in_bursts_steps_explode_and_with_a_floor_of_lr_times_
 @pytest.mark.parametrize("method", PUSHING, ids=lambda m: type(m).__name__)
 def test_with_a_floor_or_where_masses_cannot_sink_there_is_no_warning(method):
     floored = dataclasses.replace(method, floor=0.1)
-    network = LOSSY if checks.facts(method).running_sums else HARSH
+    network = LOSSY if checks.facts(method).stands_loss else HARSH
     jaxdec.run(floored, PROBLEM, network, rounds=1)  # a warning is an error here
     jaxdec.run(method, PROBLEM, DIGRAPH, rounds=1)
     if network is HARSH:

@@ -33,6 +33,7 @@ from .push_diging import PushDIGing
 from .push_sum import PushSumGossip, StochasticGradientPush
 from .qg_dsgdm import QGDSGDm
 from .quantized_push_sum import DirectlyQuantizedPushSum, QuantizedPushSum, QuantizedPushSumGossip
+from .relaxed_admm import RelaxedADMM
 from .rennala_sgd import RennalaSGD
 from .ringmaster_asgd import RingmasterASGD
 from .running_sums import RobustPushSum, RobustStochasticGradientPush
@@ -93,6 +94,7 @@ __all__ = [
     "QuantizedPushSum",
     "QuantizedPushSumGossip",
     "RandMCM",
+    "RelaxedADMM",
     "RennalaSGD",
     "RingmasterASGD",
     "RobustPushSum",

@@ -91,7 +91,7 @@ def _reasons(facts: checks.Facts, name: str, otherwise: str) -> Iterator[str]:
         yield "its messages go to a server and back, not over arcs; networks.asynchronous(networks.server(n)) is late"
     if facts.replicas:
         yield "it keeps copies of its neighbours' vectors, which a message that is late or lost makes wrong for ever"
-    if facts.running_sums:
+    if facts.stands_loss:
         yield "it keeps itself what is under way or arrived before, and works on arcs; what mixes by W alone is wrapped"
     if facts.mixes is not None:
         yield otherwise

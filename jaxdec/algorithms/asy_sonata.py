@@ -57,7 +57,7 @@ class ASYSONATA:
     """
 
     requires: ClassVar[frozenset[str]] = frozenset({"column stochastic", "arcs", "fixed arcs"})
-    running_sums: ClassVar[bool] = True
+    stands_loss: ClassVar[bool] = True
     lr: StepSize = step_size()
 
     def init(self, problem, x0, r):

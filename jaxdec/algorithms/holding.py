@@ -25,7 +25,7 @@ class State(NamedTuple):
 class Held:
     """A method that holds what arrived last. Made by `held`."""
 
-    running_sums: ClassVar[bool] = True
+    stands_loss: ClassVar[bool] = True
     method: Any
 
     @property

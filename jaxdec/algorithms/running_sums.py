@@ -68,7 +68,7 @@ class RobustPushSum:
     """
 
     requires: ClassVar[frozenset[str]] = frozenset({"column stochastic", "arcs", "fixed arcs"})
-    running_sums: ClassVar[bool] = True
+    stands_loss: ClassVar[bool] = True
 
     def init(self, problem, x0, r):
         return _start(x0, r), Cost()
@@ -115,7 +115,7 @@ class RobustStochasticGradientPush:
     """
 
     requires: ClassVar[frozenset[str]] = frozenset({"column stochastic", "arcs", "fixed arcs"})
-    running_sums: ClassVar[bool] = True
+    stands_loss: ClassVar[bool] = True
     lr: StepSize = step_size()
     floor: ScalarLike = 0.0
 

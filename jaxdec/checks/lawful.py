@@ -42,7 +42,7 @@ class Facts(NamedTuple):
     wants: Mapping[str, str]
     absent: str
     replicas: bool
-    running_sums: bool
+    stands_loss: bool
     mixes: str | None
 
 
@@ -68,7 +68,7 @@ def facts(algorithm: Any) -> Facts:
         requires |= {"reliable"}
     wants = getattr(algorithm, "wants", {})
     wants = {} if isinstance(wants, property) else wants  # of a class: what it wants depends on its fields
-    sums, mixes = getattr(algorithm, "running_sums", False), getattr(algorithm, "mixes", None)
+    sums, mixes = getattr(algorithm, "stands_loss", False), getattr(algorithm, "mixes", None)
     return Facts(requires, wants, absent, replicas, sums, mixes)
 
 
@@ -80,7 +80,7 @@ def sent(network: Any) -> frozenset[str]:
 
 def _asked(needs: Facts, network: Any) -> frozenset[str]:
     """The laws of a network that count for a method."""
-    return sent(network) if needs.running_sums else network.provides
+    return sent(network) if needs.stands_loss else network.provides
 
 
 def advice(algorithm: Any, problem: Any) -> None:

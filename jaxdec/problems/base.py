@@ -135,8 +135,8 @@ class Problem:
         """Hessian-vector products, by differentiating `grad`."""
         return jax.jvp(lambda x: self.grad(x, batch), (x,), (v,))[1]
 
-    def prox(self, x: Iterates, step: ScalarLike) -> Iterates:
-        """argmin_z f_i(z) + ‖z - x_i‖² / (2 step), by Newton's method with conjugate gradients.
+    def prox(self, x: Iterates, step: ScalarLike | Float[Array, "n 1"]) -> Iterates:
+        """argmin_z f_i(z) + ‖z - x_i‖² / (2 step_i), by Newton's method with conjugate gradients.
 
         The gradient at what is found is at most ε^(2/3) (1 + ‖∇f_i(x_i)‖) in norm, ε being the spacing of the dtype at
         1. It needs two derivatives of `loss`, and curvatures above -1/step: without them there may be no minimizer.
@@ -215,6 +215,8 @@ class Taken(Problem):
         return self.whole.hvp(self._among_all(x), self._among_all(v), batch)[self.clients]
 
     def prox(self, x, step):
+        if jnp.ndim(step):
+            step = jnp.ones((self.whole.n, 1), x.dtype).at[self.clients].set(step)
         return self.whole.prox(self._among_all(x), step)[self.clients]
 
     def test(self, x):

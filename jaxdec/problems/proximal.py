@@ -1,7 +1,7 @@
 """Proximal steps, one for each row: of quadratics exactly, of smooth functions by Newton's method."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,9 @@ FORCING = 1e-2  # to what share of the gradient a Newton system is solved
 DECREASE = 1e-4  # of the gradient's norm, per unit of length: less is no progress
 
 
+Steps: TypeAlias = ScalarLike | Float[Array, "n 1"]
+
+
 class _Newton(NamedTuple):
     z: Iterates
     g: Iterates  # the gradients at z
@@ -26,7 +29,7 @@ class _Newton(NamedTuple):
     k: Any  # how many steps were taken
 
 
-def newton(grad: Callable, hvp: Callable, x: Iterates, step: ScalarLike) -> Iterates:
+def newton(grad: Callable, hvp: Callable, x: Iterates, step: Steps) -> Iterates:
     """The rows z_i that minimize f_i(z) + ‖z - x_i‖² / (2 step).
 
     A row is found when the norm of its gradient is at most ε^(2/3) (1 + ‖∇f_i(x_i)‖). Lengths are halved until that
@@ -37,7 +40,7 @@ def newton(grad: Callable, hvp: Callable, x: Iterates, step: ScalarLike) -> Iter
         grad: of all rows.
         hvp: the products of all rows' Hessians, at the first argument, with the second.
         x: the rows to stay near.
-        step: how little they count.
+        step: how little they count; a number, or (n, 1).
     """
     step = jnp.asarray(step, x.dtype)
     slope = lambda z: grad(z) + (z - x) / step
@@ -54,9 +57,9 @@ def newton(grad: Callable, hvp: Callable, x: Iterates, step: ScalarLike) -> Iter
     return jax.lax.while_loop(lambda at: jnp.any(at.going) & (at.k < STEPS), iterate, start).z
 
 
-def quadratic(H: Float[Array, "n d d"], g: Iterates, x: Iterates, step: ScalarLike) -> Iterates:
+def quadratic(H: Float[Array, "n d d"], g: Iterates, x: Iterates, step: Steps) -> Iterates:
     """The same for quadratics with Hessians H and gradients g at x: x - step (I + step H)^-1 g, by Cholesky."""
-    M = jnp.eye(x.shape[1], dtype=x.dtype)[None] + step * H
+    M = jnp.eye(x.shape[1], dtype=x.dtype)[None] + jnp.asarray(step)[..., None] * H
     return x - step * jax.vmap(lambda M, g: cho_solve(cho_factor(M), g))(M, g)
 
 

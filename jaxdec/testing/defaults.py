@@ -78,7 +78,7 @@ def default_network(algorithm: Any, n: int) -> Any:
         network = _irregular(n)
     else:
         network = networks.random_digraph(n, 0.2)
-    if missing := facts.requires - (checks.sent(network) if facts.running_sums else network.provides):
+    if missing := facts.requires - (checks.sent(network) if facts.stands_loss else network.provides):
         raise ValueError(
             f"{type(algorithm).__name__} requires {', '.join(sorted(missing))}, for which there is no default network; "
             "pass network=..., one that it is meant for"

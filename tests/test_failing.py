@@ -357,7 +357,6 @@ def test_methods_that_keep_copies_need_every_message_and_warn_where_w_changes():
             lambda: sleeping(networks.directed_ring(6), 0.1),
             r'symmetric W.*lossy\(network, loss, rule="sender"\)',
         ),
-        (lambda: lossy(networks.push_pull(graphs.ring(6)), 0.1), "one W, such as .*provides fixed, push-pull"),
         (lambda: sleeping(networks.push_pull(graphs.ring(6)), 0.1), "one W, such as .*provides fixed, push-pull"),
         (lambda: lossy(RING, 0.1, "lose"), "rule is one of 'link'.*got 'lose'"),
         (lambda: lossy(RING, 1.0), r"probability of failing lies in \[0, 1\); got 1.0"),

@@ -28,6 +28,7 @@ from jaxdec import checks
 from jaxdec._module import module
 from jaxdec._module import static as _static
 from jaxdec.networks.arcs import RULES, ByArcs, Rule, Table
+from jaxdec.networks.failing_pairs import LossyPair, lossy_pair
 from jaxdec.networks.families import Static
 from jaxdec.networks.one_way import one_way, union
 from jaxdec.networks.operators import NeighbourTable
@@ -236,7 +237,7 @@ class SleepingClients:
         return jax.eval_shape(lambda key: self.activity.init(key, (self.n,)), jax.random.key(0))
 
 
-def lossy(network: Any, loss: Any, rule: Loss = "link") -> Lossy:
+def lossy(network: Any, loss: Any, rule: Loss = "link") -> Lossy | LossyPair:
     """A network of which messages are lost on the way.
 
     A message that is lost was sent, and is paid for. Under "link" the two nodes of a link that is down know it, and
@@ -246,6 +247,8 @@ def lossy(network: Any, loss: Any, rule: Loss = "link") -> Lossy:
     Under "arcs" neither end knows what was lost. `W.own` and `W.arcs` keep the weights of the reliable network,
     `W.arcs.arrived` says where something arrives, and `W @ x` is an error. Where a network's arcs change, each has a
     slot of its own, that of the union graph; where the W of a round does not have it, nothing is sent there.
+
+    A push-pull pair loses messages by "sender": of C their weight goes to the sender, of R to the receiver.
 
     Args:
         network: any network of a graph, which may change or fail in other ways too.
@@ -270,6 +273,8 @@ def lossy(network: Any, loss: Any, rule: Loss = "link") -> Lossy:
     ['arcs']
     """
     checks.choice("rule", rule, LOSSES)
+    if "push-pull" in network.provides:
+        return lossy_pair(network, outages("loss", loss), rule)
     _of_a_graph("lossy", network)
     if rule != "arcs" and _unknown(network):
         raise ValueError(

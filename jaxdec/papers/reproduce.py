@@ -26,7 +26,7 @@ from jaxdec.sweeps import Tuned, sweep, tune
 
 __all__ = ["PAPERS", "Outcome", "computed", "missing", "paper", "reproduce"]
 
-PAPERS = ("kgt", "quantized_push_sum", "savic", "base_graph")
+PAPERS = ("kgt", "quantized_push_sum", "savic", "base_graph", "losses")
 
 
 @dataclass(frozen=True)

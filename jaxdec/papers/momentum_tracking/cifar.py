@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from jaxdec import data, networks, nn, problems
 from jaxdec.data.files import file
 from jaxdec.papers.exhibits import Claim, Exhibit
-from jaxdec.papers.momentum_tracking.methods import METRIC, accuracy, algorithms, horizon, marks, over
+from jaxdec.papers.momentum_tracking.methods import METRIC, accuracy, algorithms, horizon, marks, over, shown
 from jaxdec.papers.sets import pictures
 from jaxdec.problems.augment import Crop, Erase, Flip, Normalize, chain
 from jaxdec.results import plotting
@@ -168,6 +168,7 @@ def _figure(results: xr.Dataset, expected: Mapping[str, float], end: str) -> Fig
         middle.set_ylabel("")
         title = f"after {int(results['round'][-1])} rounds" + f"; hollow: the authors' after {end}" * same
         marks(found, expected if same else {}, right, title)
+        left.set_ylim(**shown(found, *(expected.values() if same else ())))
         handles, labels = left.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     return figure

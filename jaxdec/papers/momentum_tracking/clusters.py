@@ -25,6 +25,7 @@ from jaxdec.papers.momentum_tracking.methods import (
     lead,
     marks,
     over,
+    shown,
 )
 from jaxdec.results import plotting
 from jaxdec.sweeps import Tuned
@@ -139,6 +140,7 @@ def figure(results: xr.Dataset) -> Figure:
         same = rounds == 320
         title = f"after {rounds} rounds" + "; hollow: an independent program" * same
         marks(results, ACCURACY if same else {}, right, title)
+        left.set_ylim(**shown(results, *(ACCURACY.values() if same else ())))
         handles, labels = left.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     return figure

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from jaxdec import networks
 from jaxdec.papers.exhibits import Claim, Exhibit
 from jaxdec.papers.momentum_tracking.cifar import LABELS, NODES, Model, tasks
-from jaxdec.papers.momentum_tracking.methods import METRIC, accuracy, against, algorithms, horizon, over
+from jaxdec.papers.momentum_tracking.methods import METRIC, accuracy, against, algorithms, horizon, over, shown
 from jaxdec.results import plotting
 from jaxdec.sweeps import Tuned
 
@@ -84,13 +84,16 @@ def _flatter(results: xr.Dataset) -> float:
 def figure(results: xr.Dataset) -> Figure:
     """Accuracy at the end on each graph, and over rounds on the first and the last."""
     with plt.rc_context(plotting.STYLE):
-        figure, (left, *others) = plt.subplots(1, 3, figsize=(11, 3.8), sharey=True)
+        figure, (left, *others) = plt.subplots(1, 3, figsize=(11, 3.8))
+        others[1].sharey(others[0])
         against(results, "graph", left)
         left.set_xlabel("graph")
         for ax, k in zip(others, (0, -1), strict=True):
             one = results.isel(graph=k)
             plotting.curves(one.drop_vars("graph"), METRIC, ax=ax)
-            ax.set(title=one["graph"].item(), ylabel="")
+            ax.set_title(one["graph"].item())
+        others[0].set_ylim(**shown(results))
+        others[1].set_ylabel("")
         figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=results.sizes["algorithm"])
     return figure
 

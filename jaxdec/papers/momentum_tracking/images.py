@@ -19,6 +19,7 @@ from jaxdec.papers.momentum_tracking.methods import (
     horizon,
     lead,
     over,
+    shown,
 )
 from jaxdec.papers.sets import pictures
 from jaxdec.results import plotting
@@ -59,9 +60,9 @@ def search(
     given: str = "mnist",
     classes: tuple[int, ...] = (1, 2, 4, 10),
     methods: Sequence[str] = tuple(METHODS),
-    rounds: int = 200,
+    rounds: int = 500,
     seeds: int = 3,
-    budget: int = 12,
+    budget: int = 7,
 ) -> dict[int, Any]:
     """The step with the best accuracy on images held out, for each method and number of classes."""
     return {
@@ -78,9 +79,9 @@ def k_class(
     given: str = "mnist",
     classes: tuple[int, ...] = (1, 2, 4, 10),
     methods: Sequence[str] = tuple(METHODS),
-    rounds: int = 200,
+    rounds: int = 500,
     seeds: int = 3,
-    budget: int = 12,
+    budget: int = 7,
 ) -> dict[int, Any]:
     """Ring of 10, the fewer classes a node, the further apart the nodes."""
     common = {"networks": networks.ring(NODES), "seeds": seeds} | horizon(rounds, 10)
@@ -125,7 +126,7 @@ def figure(results: xr.Dataset) -> Figure:
     found = results.isel(problem=0)
     published = found["problem"].item() == "mnist"
     with plt.rc_context(plotting.STYLE):
-        figure, (left, *others) = plt.subplots(1, 3, figsize=(11, 3.8), sharey=True)
+        figure, (left, *others) = plt.subplots(1, 3, figsize=(11, 3.8))
         against(found, "classes_per_node", left)
         left.set_xlabel("classes a node")
         for k, name in enumerate(found["algorithm"].values):
@@ -138,7 +139,8 @@ def figure(results: xr.Dataset) -> Figure:
             one = found.isel(classes_per_node=k)
             plotting.curves(one.drop_vars("classes_per_node"), METRIC, ax=ax)
             count = int(one["classes_per_node"])
-            ax.set(title=f"{count} class{'es' * (count > 1)} a node", ylabel="")
+            ax.set_title(f"{count} class{'es' * (count > 1)} a node")
+            ax.set_ylim(**shown(one))
         figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=results.sizes["algorithm"])
     return figure
 

@@ -25,6 +25,7 @@ __all__ = [
     "lead",
     "marks",
     "over",
+    "shown",
 ]
 
 METRIC = "node_test_accuracy"
@@ -71,6 +72,17 @@ def accuracy(results: xr.Dataset) -> xr.DataArray:
 def lead(found: xr.DataArray, name: str = "Momentum Tracking") -> xr.DataArray:
     """By how many points a method is ahead of the best of the others."""
     return found.sel(algorithm=name) - found.drop_sel(algorithm=name).max("algorithm")
+
+
+def shown(results: xr.Dataset, *values: float) -> dict[str, float]:
+    """The vertical limit from the first record after the start, which all share and which would take most of the axis.
+
+    Args:
+        results: whose accuracies are drawn.
+        values: that are drawn besides.
+    """
+    later = results[METRIC].isel(round=slice(1, None)).values
+    return {"bottom": min(float(np.nanquantile(later, 0.02)), *values, 1.0) - 0.02}
 
 
 def against(results: xr.Dataset, dim: str, ax: Axes) -> None:

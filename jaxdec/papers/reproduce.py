@@ -166,7 +166,7 @@ def reproduce(
     chosen = given if isinstance(given, Paper) else paper(given)
     to_run = [one for one in chosen.chosen(exhibits) if exhibits or budget in one.budgets]
     for one in to_run:
-        checks.choice(f"the budget of {one.name}", budget, one.budgets)
+        checks.choice(f"the budget of {one.name}", budget, tuple(one.budgets))
     folder = writable(located(out) / chosen.name, folder=True)
     kept = located(store) if store is not None else located(out) / ".stores"
     outcomes = []

@@ -28,7 +28,7 @@ from jaxdec.sweeps import Tuned
 __all__ = ["ACCURACY", "K_CLASS", "k_class", "search", "tasks"]
 
 NODES, HELD = 10, 0.1
-STEPS = (0.1, 0.3, 1.0)  # effective ones
+STEPS = (0.06, 0.2, 0.6, 2.0)  # effective ones
 
 # Accuracy with one class a node by an independent program, on MNIST.
 ACCURACY = {
@@ -62,7 +62,7 @@ def search(
     methods: Sequence[str] = tuple(METHODS),
     rounds: int = 500,
     seeds: int = 3,
-    budget: int = 7,
+    budget: int = 8,
 ) -> dict[int, Any]:
     """The step with the best accuracy on images held out, for each method and number of classes."""
     return {
@@ -81,7 +81,7 @@ def k_class(
     methods: Sequence[str] = tuple(METHODS),
     rounds: int = 500,
     seeds: int = 3,
-    budget: int = 7,
+    budget: int = 8,
 ) -> dict[int, Any]:
     """Ring of 10, the fewer classes a node, the further apart the nodes."""
     common = {"networks": networks.ring(NODES), "seeds": seeds} | horizon(rounds, 10)
@@ -203,7 +203,7 @@ K_CLASS = Exhibit(
     ),
     precision="float32",
     fast={"given": "digits", "classes": (1, 10), "methods": ("DSGDm", "Momentum Tracking")}
-    | {"rounds": 100, "seeds": 1, "budget": 3},
+    | {"rounds": 100, "seeds": 1, "budget": 4},
     full={"rounds": 1000, "seeds": 10},
     tuned=search,
     along="classes_per_node",

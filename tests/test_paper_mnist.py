@@ -7,16 +7,12 @@ import sys
 from functools import cache
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import xarray as xr
 
 from jaxdec import data
-from jaxdec.papers import mcm_mnist, momentum_tracking_mnist
-from jaxdec.results import best
-
-METRIC = momentum_tracking_mnist.METRIC
+from jaxdec.papers import mcm_mnist
 
 
 @cache
@@ -29,17 +25,13 @@ def experiment(call: str) -> Any:
     code = f"""
 import json
 from jaxdec import data
-from jaxdec.papers import mcm_mnist, momentum_tracking_mnist
+from jaxdec.papers import mcm_mnist
 print(json.dumps({call}.drop_attrs().to_dict()))
 """
     environment = {k: v for k, v in os.environ.items() if k not in ("XLA_FLAGS", "JAX_ENABLE_X64")}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     return xr.Dataset.from_dict(json.loads(done.stdout.splitlines()[-1]))
-
-
-def compared() -> Any:
-    return experiment("momentum_tracking_mnist.experiment(data.mnist(), progress=False)")
 
 
 def pictures(n: int = 96) -> data.Dataset:
@@ -51,16 +43,6 @@ def pictures(n: int = 96) -> data.Dataset:
 def test_the_problems_are_those_of_the_papers():
     problem = mcm_mnist.problem(pictures())
     assert (problem.n, problem.d, problem.batch_size, problem.random) == (20, 21840, 128, True)
-    problem = momentum_tracking_mnist.problem(pictures())
-    held = np.asarray(problem.targets)[np.asarray(problem.indices)]
-    assert (problem.n, problem.batch_size, problem.random) == (8, 32, False)
-    assert {len(np.unique(row)) for row in held} == {2}
-
-
-def test_a_set_without_test_images_is_refused():
-    images = data.dataset(pictures().inputs, pictures().targets)
-    with pytest.raises(ValueError, match="no test images"):
-        momentum_tracking_mnist.problem(images)
 
 
 @pytest.mark.slow
@@ -68,18 +50,3 @@ def test_sgd_is_at_95_percent_after_ten_epochs():
     accuracy = experiment("mcm_mnist.experiment(data.mnist())")["test_accuracy"].values
     assert len(accuracy) == 11
     assert accuracy[-1] >= 0.945
-
-
-@pytest.mark.slow
-def test_momentum_tracking_is_ahead_of_dsgdm_at_every_seed():
-    chosen = best(compared(), METRIC, largest=True)[METRIC].isel(round=-1)
-    momentum_tracking, dsgdm = (chosen.sel(algorithm=name) for name in ("Momentum Tracking", "DSGDm"))
-    assert chosen.sizes["seed"] == 3
-    assert np.all(momentum_tracking.values > dsgdm.values + 0.1)
-
-
-@pytest.mark.slow
-def test_the_figure_draws_both():
-    figure = momentum_tracking_mnist.figure(compared())
-    assert len(figure.axes) == 3
-    plt.close(figure)

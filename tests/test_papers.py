@@ -1,7 +1,5 @@
 """The claims of the papers' experiments, on reduced versions of them; the full ones are marked slow."""
 
-import io
-
 import jax
 import matplotlib as mpl
 import numpy as np
@@ -9,18 +7,11 @@ import pytest
 
 from jaxdec import graphs, networks, run
 from jaxdec.algorithms import SGD, LocalDSGD
-from jaxdec.papers import mcm, momentum_tracking
+from jaxdec.papers import mcm
 from jaxdec.papers.kgt import quadratics
 from jaxdec.papers.reproduce import computed
-from jaxdec.results import best
 
 mpl.use("Agg")
-
-
-def drawn(figure):
-    """The legend of a figure that could be saved, and its panels."""
-    figure.savefig(io.BytesIO(), dpi=30)
-    return [text.get_text() for text in figure.legends[0].get_texts()], figure.axes
 
 
 # K-GT.
@@ -48,38 +39,6 @@ def test_local_steps_save_as_much_communication_until_the_network_is_the_bottlen
     assert needed[0] == pytest.approx(2723, rel=0.1)
 
 
-# Momentum Tracking.
-
-
-def final_accuracy(dataset):
-    chosen = best(dataset, "node_test_accuracy", largest=True)
-    return chosen["node_test_accuracy"].isel(round=-1).mean("seed")
-
-
-@pytest.mark.slow
-def test_momentum_tracking_is_first_and_dsgd_far_behind_when_there_is_little_time():
-    steps = {"DSGDm": (0.005, 0.02), "DecentLaM": (0.05,), "Momentum Tracking": (0.05,)}
-    chosen = {name: (momentum_tracking.METHODS[name][0], lrs) for name, lrs in steps.items()}
-    short = momentum_tracking.experiment(rounds=160, every=80, seeds=1, methods=chosen)
-    accuracy = final_accuracy(short)
-    dsgdm, decentlam, tracking = accuracy.values
-    assert tracking > decentlam + 0.03
-    assert decentlam > dsgdm + 0.12
-    names, _ = drawn(momentum_tracking.figure(short))
-    assert names == ["DSGDm", "DecentLaM", "Momentum Tracking"]
-
-
-@pytest.mark.slow
-def test_all_methods_reach_the_accuracy_of_the_independent_program():
-    accuracy = final_accuracy(momentum_tracking.experiment())
-    for method, expected in momentum_tracking.ACCURACY.items():
-        assert float(accuracy.sel(algorithm=method)) == pytest.approx(expected, abs=0.05), method
-    behind, ahead = accuracy.sel(algorithm=["DSGD", "DSGDm"]), accuracy.drop_sel(algorithm=["DSGD", "DSGDm"])
-    assert ahead.min() > behind.max() + 0.12
-    assert accuracy.idxmax() == "Momentum Tracking"
-    assert np.sort(accuracy)[-1] > np.sort(accuracy)[-2] + 0.02
-
-
 # Precision.
 
 
@@ -91,12 +50,8 @@ def test_every_experiment_fixes_its_own_precision(x64, monkeypatch):
         found = {
             "mcm.convex": mcm.convex(mcm.synthetic_least_squares(batch_size=100), epochs=1, seeds=1, least=0.0),
         }
-        network = momentum_tracking.experiment(
-            rounds=1, every=1, seeds=1, methods={"DSGD": (LocalDSGD(lr=0.1, local_steps=1), (0.1,))}
-        )
     dtypes = {name: {str(v.dtype) for v in dataset.data_vars.values()} for name, dataset in found.items()}
     assert all(kinds == {"float64"} for kinds in dtypes.values()), dtypes
-    assert {str(v.dtype) for v in network.data_vars.values()} == {"float32"}
 
 
 @pytest.mark.parametrize("epochs", [1, 10, 99, 199, 500])

@@ -1,5 +1,6 @@
 """Reproducing papers: one's own, and what is written, resumed and refused."""
 
+import dataclasses
 import json
 import signal
 import subprocess
@@ -170,6 +171,20 @@ def test_an_exhibit_whose_data_is_not_there_is_not_run_and_the_call_has_failed(t
     (outcome,) = reproduce(Paper("p", "P (2030)", (needy,)), budget="fast", out=tmp_path, progress=False)
     assert not outcome.failed
     assert "Data: quadratics." in (tmp_path / "p" / "small.md").read_text()
+
+
+def test_the_full_budget_may_need_other_data_and_an_exhibit_may_have_no_other_budget(tmp_path, monkeypatch):
+    monkeypatch.setenv("JAXDEC_DATA", str(tmp_path))
+    monkeypatch.setenv("JAXDEC_CACHE", str(tmp_path))
+    both = exhibit(needs_in_full=("libsvm/nothing",), claims=(claim(),))
+    large = dataclasses.replace(both, name="large", budgets=("full",), needs=("libsvm/nothing",))
+    mine = Paper("p", "P (2030)", (both, large))
+    (outcome,) = reproduce(mine, out=tmp_path, progress=False)
+    assert (outcome.exhibit, outcome.failed) == (both, False)
+    outcomes = reproduce(mine, budget="full", out=tmp_path, progress=False)
+    assert [o.lacking for o in outcomes] == [("libsvm/nothing",)] * 2
+    with pytest.raises(ValueError, match="the budget of large is one of 'full'"):
+        reproduce(mine, ["large"], out=tmp_path, progress=False)
 
 
 def test_a_figure_that_cannot_be_drawn_costs_neither_the_data_nor_the_claims(tmp_path):

@@ -78,7 +78,7 @@ def contents(papers: Sequence[Paper]) -> Grid:
     lacks = [missing(exhibit, "default") for _, exhibit in rows]
     columns = [
         Column("paper", [one.name for one, _ in rows], False),
-        Column("exhibit", [exhibit.name for _, exhibit in rows], False),
+        Column("exhibit", [e.name + " (--full)" * ("default" not in e.budgets) for _, e in rows], False),
         Column("shows", [exhibit.title for _, exhibit in rows], False),
         Column("data", [_data(e.needs, lack) for (_, e), lack in zip(rows, lacks, strict=True)], False),
         *(

@@ -119,17 +119,24 @@ class Exhibit:
     tuned: Callable[..., Mapping[Any, Mapping[str, Any]]] | None = None
     along: str = "algorithm"
     needs: tuple[str, ...] = ()  # files under JAXDEC_DATA, such as "libsvm/a9a"; "fast" needs none
+    needs_in_full: tuple[str, ...] | None = None  # in place of these; None is the same
     stand_in: str = ""  # what "fast" takes in place of them
     assumed: str = ""  # what the paper does not say, and was chosen here
     minutes: Mapping[Budget, float] = field(default_factory=dict)  # on two cores; what was measured
+    budgets: Sequence[Budget] = BUDGETS  # with which it can be run
 
     def __post_init__(self) -> None:
         checks.choice(f"precision of the exhibit {self.name!r}", self.precision, ("float32", "float64"))
         checks.choice(f"style of the exhibit {self.name!r}", self.style, get_args(Style))
-        if self.needs and not self.stand_in:
+        if self.needs and not self.stand_in and "fast" in self.budgets:
             raise ValueError(
                 f"the exhibit {self.name!r} needs data: say in stand_in what the fast budget takes instead"
             )
+
+    def data(self, budget: Budget) -> tuple[str, ...]:
+        """The files that it reads."""
+        in_full = self.needs if self.needs_in_full is None else self.needs_in_full
+        return {"fast": (), "default": self.needs, "full": in_full}[budget]
 
     def arguments(self, budget: Budget) -> Mapping[str, Any]:
         """What `sweeps` is called with."""

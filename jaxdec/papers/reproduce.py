@@ -26,7 +26,7 @@ from jaxdec.sweeps import Tuned, sweep, tune
 
 __all__ = ["PAPERS", "Outcome", "computed", "missing", "paper", "reproduce"]
 
-PAPERS = ("kgt", "quantized_push_sum", "savic", "base_graph", "losses")
+PAPERS = ("kgt", "momentum_tracking", "quantized_push_sum", "savic", "base_graph", "losses")
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def paper(given: str) -> Paper:
 def missing(exhibit: Exhibit, budget: Budget) -> tuple[str, ...]:
     """The data that an exhibit needs with a budget, and that is not at hand."""
     there = lambda need: any((folder / need.partition("/")[2]).exists() for folder in folders(need.partition("/")[0]))
-    return () if budget == "fast" else tuple(need for need in exhibit.needs if not there(need))
+    return tuple(need for need in exhibit.data(budget) if not there(need))
 
 
 def computed(
@@ -164,7 +164,9 @@ def reproduce(
     """
     checks.choice("budget", budget, BUDGETS)
     chosen = given if isinstance(given, Paper) else paper(given)
-    to_run = chosen.chosen(exhibits)
+    to_run = [one for one in chosen.chosen(exhibits) if exhibits or budget in one.budgets]
+    for one in to_run:
+        checks.choice(f"the budget of {one.name}", budget, tuple(one.budgets))
     folder = writable(located(out) / chosen.name, folder=True)
     kept = located(store) if store is not None else located(out) / ".stores"
     outcomes = []

@@ -119,8 +119,10 @@ class Exhibit:
     tuned: Callable[..., Mapping[Any, Mapping[str, Any]]] | None = None
     along: str = "algorithm"
     needs: tuple[str, ...] = ()  # files under JAXDEC_DATA, such as "libsvm/a9a"; "fast" needs none
+    needs_in_full: tuple[str, ...] = ()  # and besides, with "full"
     stand_in: str = ""  # what "fast" takes in place of them
     assumed: str = ""  # what the paper does not say, and was chosen here
+    warned: tuple[str, ...] = ()  # how warnings begin that are meant, of methods that are to fail
     minutes: Mapping[Budget, float] = field(default_factory=dict)  # on two cores; what was measured
 
     def __post_init__(self) -> None:
@@ -130,6 +132,10 @@ class Exhibit:
             raise ValueError(
                 f"the exhibit {self.name!r} needs data: say in stand_in what the fast budget takes instead"
             )
+
+    def data(self, budget: Budget) -> tuple[str, ...]:
+        """What it needs with a budget."""
+        return {"fast": (), "default": self.needs, "full": self.needs + self.needs_in_full}[budget]
 
     def arguments(self, budget: Budget) -> Mapping[str, Any]:
         """What `sweeps` is called with."""

@@ -29,7 +29,7 @@ SOURCES = {
 def caption(exhibit: Exhibit, budget: Budget, results: xr.Dataset, found: Mapping[Any, Tuned]) -> str:
     """What a figure shows, on which data and seeds, with which step sizes, and what was assumed."""
     seeds = results["seed"].values.tolist() if "seed" in results.coords else []
-    of_data, used = exhibit.stand_in if budget == "fast" else ", ".join(exhibit.needs), versions()
+    of_data, used = exhibit.stand_in if budget == "fast" else ", ".join(exhibit.data(budget)), versions()
     lines = [
         f"**{exhibit.title}.** {exhibit.style[0].upper()}{exhibit.style[1:]}"
         f"{'' if exhibit.style.startswith('as') else ' the paper'}.",
@@ -90,7 +90,7 @@ def entry(exhibit: Exhibit, budget: Budget, verdict: Verdict) -> dict[str, Any]:
         "where": claim.where,
         "why": claim.why,
         "budget": budget,
-        "data": exhibit.stand_in if budget == "fast" else ", ".join(exhibit.needs),
+        "data": exhibit.stand_in if budget == "fast" else ", ".join(exhibit.data(budget)),
         "date": date.today().isoformat(),
         "jaxdec": versions()["jaxdec"],
     }

@@ -3,8 +3,10 @@
 import importlib
 import importlib.util
 import os
+import re
 import sys
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +28,7 @@ from jaxdec.sweeps import Tuned, sweep, tune
 
 __all__ = ["PAPERS", "Outcome", "computed", "missing", "paper", "reproduce"]
 
-PAPERS = ("kgt", "quantized_push_sum", "savic")
+PAPERS = ("kgt", "mcm", "quantized_push_sum", "savic")
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def paper(given: str) -> Paper:
 def missing(exhibit: Exhibit, budget: Budget) -> tuple[str, ...]:
     """The data that an exhibit needs with a budget, and that is not at hand."""
     there = lambda need: any((folder / need.partition("/")[2]).exists() for folder in folders(need.partition("/")[0]))
-    return () if budget == "fast" else tuple(need for need in exhibit.needs if not there(need))
+    return tuple(need for need in exhibit.data(budget) if not there(need))
 
 
 def computed(
@@ -100,7 +102,9 @@ def computed(
     """
     keep = lambda kind, name: {} if store is None else {"store": store / kind / as_file(str(name))}
     arguments = exhibit.arguments(budget)
-    with jax.enable_x64(exhibit.precision == "float64"):
+    with jax.enable_x64(exhibit.precision == "float64"), warnings.catch_warnings():
+        for beginning in exhibit.warned:
+            warnings.filterwarnings("ignore", message=re.escape(beginning))
         searches = exhibit.tuned(**arguments) if exhibit.tuned else {}
         found = {name: tune(**keep("tune", name), progress=progress, **one) for name, one in searches.items()}
         sweeps = exhibit.sweeps(**arguments, **({"tuned": found} if exhibit.tuned else {}))

@@ -1,5 +1,6 @@
 from . import export, plotting
 from .labels import labelled
+from .passes import add_passes
 from .result import Result
 from .statistics import bootstrap, mean, median, paired_differences, quantiles
 from .summary import best, diverged, summarize
@@ -8,6 +9,7 @@ from .time import Link, add_time, at_times
 __all__ = [
     "Link",
     "Result",
+    "add_passes",
     "add_time",
     "at_times",
     "best",

@@ -14,9 +14,9 @@ import pytest
 import xarray as xr
 from typer.testing import CliRunner
 
-from jaxdec import algorithms, cli, data, networks, plotting, problems
+from jaxdec import algorithms, cli, compressors, data, networks, plotting, problems
 from jaxdec.papers.exhibits import Claim, Exhibit, Paper, beside
-from jaxdec.papers.reproduce import computed, paper, reproduce
+from jaxdec.papers.reproduce import computed, missing, paper, reproduce
 
 mpl.use("Agg")
 
@@ -170,6 +170,22 @@ def test_an_exhibit_whose_data_is_not_there_is_not_run_and_the_call_has_failed(t
     (outcome,) = reproduce(Paper("p", "P (2030)", (needy,)), budget="fast", out=tmp_path, progress=False)
     assert not outcome.failed
     assert "Data: quadratics." in (tmp_path / "p" / "small.md").read_text()
+
+
+def test_what_is_needed_in_full_alone_is_not_asked_for_before(tmp_path, monkeypatch):
+    monkeypatch.setenv("JAXDEC_DATA", str(tmp_path))
+    monkeypatch.setenv("JAXDEC_CACHE", str(tmp_path))
+    needy = exhibit(needs_in_full=("cifar10",), claims=(claim(),))
+    assert [missing(needy, budget) for budget in ("fast", "default", "full")] == [(), (), ("cifar10",)]
+
+
+def test_warnings_that_are_meant_are_silent_and_others_are_not():
+    Q = compressors.Quantization(levels=1)
+    frozen = algorithms.MCM(lr=0.1, compressor=Q, down_compressor=Q, down_alpha=0.0)
+    sweeps = lambda: {"one": quadratic(algorithms={"frozen": frozen}, networks=networks.server(4))}
+    computed(exhibit(sweeps, warned=("MCM.down_alpha",)), "default")
+    with pytest.warns(UserWarning, match="MCM.down_alpha = 0"):
+        computed(exhibit(sweeps, warned=("DORE.feedback",)), "default")
 
 
 def test_a_figure_that_cannot_be_drawn_costs_neither_the_data_nor_the_claims(tmp_path):

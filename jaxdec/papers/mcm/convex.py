@@ -12,7 +12,7 @@ from jaxdec import networks
 from jaxdec.metrics import suboptimality
 from jaxdec.papers.exhibits import Claim, Exhibit
 from jaxdec.papers.mcm import tasks
-from jaxdec.papers.mcm.methods import EXCESS, FIGURES, METHODS, chosen, decades, ends, marks, of, off, with_axes
+from jaxdec.papers.mcm.methods import EXCESS, FIGURES, METHODS, chosen, decades, ends, marks, of, off, powers, with_axes
 from jaxdec.papers.mcm.tasks import SETTINGS, STAND_IN, Split
 from jaxdec.results import plotting
 
@@ -132,9 +132,7 @@ def figure(results: xr.Dataset) -> Figure:
                 plotting.curves(one, "suboptimality", x=x, log_x=x != "passes", ax=ax)
                 ax.set(title=data if x == "passes" else given, xlabel=labels[x] if name == first[-1] else "", ylabel="")
                 if x == "passes" and data == name:
-                    right = float(one["passes"].max())
-                    ax.set_xlim(-0.02 * right, right * (1.12 if published else 1.02))
-                    marks(ax, algorithms, published, right * 1.07)
+                    marks(ax, algorithms, powers(published), float(one["passes"].max()))
             row[0].set_ylabel(EXCESS)
         figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=6)
     return figure

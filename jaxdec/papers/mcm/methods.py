@@ -24,6 +24,7 @@ __all__ = [
     "methods",
     "of",
     "off",
+    "powers",
     "with_axes",
 ]
 
@@ -109,9 +110,15 @@ def off(found: xr.DataArray, published: Mapping[str, float]) -> float:
     return max(abs(float(found.sel(algorithm=name)) - value) for name, value in published.items())
 
 
-def marks(ax: plt.Axes, names: list[str], published: Mapping[str, float], at: float) -> None:
-    """The published values, hollow, at the right of an axis."""
+def marks(ax: plt.Axes, names: Sequence[str], published: Mapping[str, float], at: float) -> None:
+    """Published values, hollow, at the right of an axis that is given room for them."""
+    ax.set_xlim(-0.02 * at, at * (1.12 if published else 1.02))
     for k, name in enumerate(names):
         if name in published:
             look: dict[str, Any] = {"color": plotting.COLOURS[k], "marker": plotting.MARKERS[k], "fillstyle": "none"}
-            ax.plot([at], [10 ** published[name]], ls="none", ms=7, mew=1.4, clip_on=False, zorder=6, **look)
+            ax.plot([1.06 * at], [published[name]], ls="none", ms=7, mew=1.4, zorder=6, **look)
+
+
+def powers(published: Mapping[str, float]) -> Mapping[str, float]:
+    """Of ten."""
+    return {name: 10**value for name, value in published.items()}

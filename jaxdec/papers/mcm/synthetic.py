@@ -12,7 +12,7 @@ from jaxdec import networks, problems
 from jaxdec.metrics import suboptimality
 from jaxdec.papers.exhibits import Claim, Exhibit
 from jaxdec.papers.mcm import tasks
-from jaxdec.papers.mcm.methods import EXCESS, FIGURES, METHODS, chosen, decades, ends, marks, of, off
+from jaxdec.papers.mcm.methods import EXCESS, FIGURES, METHODS, chosen, decades, ends, marks, of, off, powers
 from jaxdec.papers.mcm.tasks import InverseSqrt
 from jaxdec.results import plotting
 
@@ -80,8 +80,7 @@ def figure(results: xr.Dataset) -> Figure:
             ax.set(title=name, ylabel="" if ax is not axes[0] else EXCESS)
             if name == NOISY:
                 right = float(one["passes"].max())
-                ax.set_xlim(-0.02 * right, right * 1.12)
-                marks(ax, one["algorithm"].values.tolist(), PUBLISHED if right > 90 else {}, right * 1.06)
+                marks(ax, one["algorithm"].values.tolist(), powers(PUBLISHED if right > 90 else {}), right)
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=6)
     return figure
 

@@ -231,7 +231,7 @@ MEMORIES = Exhibit(
             budgets=_LARGE,
         ),
         Claim(
-            "on breast cancer Rand-MCM with a single memory that is reset ends above the one with many by so many decades",
+            "on breast cancer Rand-MCM with a reset ends above the one with many memories by so many decades",
             partial(_above, names=(RESET,), base="Rand-MCM"),
             most=0.15,
             source="seen",

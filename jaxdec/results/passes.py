@@ -27,8 +27,8 @@ def add_passes(results: Any, samples: Any) -> xr.Dataset:
     >>> cancer = data.breast_cancer()
     >>> problem = problems.logistic(cancer, data.iid(cancer, n=5), batch_size=13)
     >>> result = run(algorithms.DSGD(lr=0.1), problem, networks.ring(5), rounds=14, every=7)
-    >>> add_passes(result, problem.counts.mean())["passes"].values
-    array([0., 1., 2.])
+    >>> add_passes(result, problem.counts.mean())["passes"].values.tolist()
+    [0.0, 1.0, 2.0]
     """
     results = labelled(results)
     if not np.all(np.asarray(samples) > 0):

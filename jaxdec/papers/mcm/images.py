@@ -135,7 +135,7 @@ def figure(results: xr.Dataset) -> Figure:
 
 IMAGES = Exhibit(
     "images",
-    "Test accuracy on images, random shares; hollow marks are published",
+    "Test accuracy on images, random shares; hollow marks, if any, are published",
     images,
     figure,
     (

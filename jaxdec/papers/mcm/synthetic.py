@@ -88,7 +88,7 @@ def figure(results: xr.Dataset) -> Figure:
 _LARGE = ("default", "full")
 SYNTHETIC = Exhibit(
     "synthetic",
-    "The six methods on synthetic problems; hollow marks are published",
+    "The six methods on synthetic problems; hollow marks, if any, are published",
     synthetic,
     figure,
     (

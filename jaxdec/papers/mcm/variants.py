@@ -159,7 +159,7 @@ def _figure(results: xr.Dataset, exhibit: str) -> Figure:
 
 PARTICIPATION = Exhibit(
     "participation",
-    "Half of the clients in a round, two levels of quantization, on a9a; hollow marks are published",
+    "Half of the clients in a round, two levels of quantization; hollow marks, if any, are published",
     participation,
     partial(_figure, exhibit="participation"),
     (
@@ -199,7 +199,7 @@ PARTICIPATION = Exhibit(
 
 MEMORIES = Exhibit(
     "memories",
-    "One memory of the model or one for each client, half of them in a round, on a9a; hollow marks are published",
+    "One memory of the model or one for each client, half of them in a round; hollow marks, if any, are published",
     memories,
     partial(_figure, exhibit="memories"),
     (
@@ -256,7 +256,7 @@ MEMORIES = Exhibit(
 
 ALPHA = Exhibit(
     "alpha",
-    "The rate of the memory of the model, on a9a; hollow marks are published",
+    "The rate of the memory of the model; hollow marks, if any, are published",
     alpha,
     partial(_figure, exhibit="alpha"),
     (

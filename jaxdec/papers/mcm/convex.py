@@ -144,7 +144,7 @@ _BARS = "the published error bars are 0.1 and more, and a curve is read to 0.03"
 _LARGE = ("default", "full")
 CONVEX = Exhibit(
     "convex",
-    "The six methods on logistic regression, against passes over the data and bits; hollow marks, if any, are published",
+    "The six methods on logistic regression, against passes and bits; hollow marks, if any, are published",
     convex,
     figure,
     (

@@ -33,7 +33,6 @@ ASKS = {
     "compressors/maps.py": "omega, delta and k are facts that a compressor has or has not",
     "compressors/memory.py": "omega is a fact that a compressor has or has not",
     "networks/weights.py": "a graph, a matrix or an operator, and the rule of a name",
-    "papers/mcm.py": "the fields of any method of a server",
     "problems/augment.py": "an augmentation is any function of images",
     "problems/finite_sums.py": "an augmentation is any function of images",
     "problems/losses.py": "what a user's function returned, looked at once",

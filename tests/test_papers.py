@@ -1,13 +1,11 @@
 """The claims of the papers' experiments, on reduced versions of them; the full ones are marked slow."""
 
-import jax
 import matplotlib as mpl
 import numpy as np
 import pytest
 
 from jaxdec import graphs, networks, run
-from jaxdec.algorithms import SGD, LocalDSGD
-from jaxdec.papers import mcm
+from jaxdec.algorithms import LocalDSGD
 from jaxdec.papers.kgt import quadratics
 from jaxdec.papers.reproduce import computed
 
@@ -37,27 +35,3 @@ def test_local_steps_save_as_much_communication_until_the_network_is_the_bottlen
     for K, rounds in zip(needed["local_steps"].values, needed.values, strict=True):
         assert rounds == np.ceil(steps / K)
     assert needed[0] == pytest.approx(2723, rel=0.1)
-
-
-# Precision.
-
-
-@pytest.mark.parametrize("x64", [False, True])
-@pytest.mark.thinned(2)
-def test_every_experiment_fixes_its_own_precision(x64, monkeypatch):
-    monkeypatch.setattr(mcm, "methods", lambda lr, **_: {"SGD": SGD(lr=lr)})
-    with jax.enable_x64(x64):
-        found = {
-            "mcm.convex": mcm.convex(mcm.synthetic_least_squares(batch_size=100), epochs=1, seeds=1, least=0.0),
-        }
-    dtypes = {name: {str(v.dtype) for v in dataset.data_vars.values()} for name, dataset in found.items()}
-    assert all(kinds == {"float64"} for kinds in dtypes.values()), dtypes
-
-
-@pytest.mark.parametrize("epochs", [1, 10, 99, 199, 500])
-@pytest.mark.parametrize("per_epoch", [1, 7, 22])
-def test_mcms_figure_has_at_least_ten_points_at_any_horizon(epochs, per_epoch):
-    rounds = epochs * per_epoch
-    every = mcm.stride(rounds, 10)
-    assert rounds % every == 0
-    assert min(10, rounds) <= rounds // every <= max(10 * per_epoch, epochs)

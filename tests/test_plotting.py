@@ -7,7 +7,7 @@ import xarray as xr
 
 from jaxdec import algorithms as A
 from jaxdec import data, networks, plotting, problems, run
-from jaxdec.results import best, median, summarize
+from jaxdec.results import add_passes, best, median, summarize
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -133,6 +133,24 @@ def test_the_overview_shows_what_there_is():
 def test_what_cannot_be_drawn_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         plotting.curves(**({"results": best(results()), "metric": "loss"} | arguments))
+
+
+def test_passes_are_gradients_over_the_samples_that_a_node_has():
+    of_one = add_passes(best(results()), 32)
+    np.testing.assert_array_equal(of_one["passes"], best(results())["grads"] / 32)
+    ax = plotting.curves(of_one, "loss", x="passes")
+    assert (ax.get_xlabel(), ax.lines[0].get_xdata()[-1]) == ("passes over the data", ROUNDS[-1] * 16 / 32)
+    several = results(problems=("a", "b"))
+    passes = add_passes(several, xr.DataArray([32, 64], {"problem": ["a", "b"]}))["passes"]
+    np.testing.assert_array_equal(passes.sel(problem="a"), 2 * passes.sel(problem="b"))
+    with pytest.raises(ValueError, match="a positive number; got 0"):
+        add_passes(several, 0)
+
+
+def test_a_coordinate_of_ones_own_over_the_rounds_can_be_drawn_against():
+    mine = best(results()).assign_coords(mine=("round", 3.0 * ROUNDS))
+    ax = plotting.curves(mine, "loss", x="mine")
+    assert (ax.get_xlabel(), ax.lines[0].get_xdata()[-1]) == ("mine", 3 * ROUNDS[-1])
 
 
 def test_a_panel_in_which_every_run_diverged_says_so(tmp_path):

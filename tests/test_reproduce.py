@@ -15,9 +15,9 @@ import pytest
 import xarray as xr
 from typer.testing import CliRunner
 
-from jaxdec import algorithms, cli, data, networks, plotting, problems
+from jaxdec import algorithms, cli, compressors, data, networks, plotting, problems
 from jaxdec.papers.exhibits import Claim, Exhibit, Paper, beside
-from jaxdec.papers.reproduce import computed, paper, reproduce
+from jaxdec.papers.reproduce import computed, missing, paper, reproduce
 
 mpl.use("Agg")
 
@@ -185,6 +185,22 @@ def test_the_full_budget_may_need_other_data_and_an_exhibit_may_have_no_other_bu
     assert [o.lacking for o in outcomes] == [("libsvm/nothing",)] * 2
     with pytest.raises(ValueError, match="the budget of large is one of 'full'"):
         reproduce(mine, ["large"], out=tmp_path, progress=False)
+
+
+def test_what_is_needed_in_full_alone_is_not_asked_for_before(tmp_path, monkeypatch):
+    monkeypatch.setenv("JAXDEC_DATA", str(tmp_path))
+    monkeypatch.setenv("JAXDEC_CACHE", str(tmp_path))
+    needy = exhibit(needs_in_full=("cifar10",), claims=(claim(),))
+    assert [missing(needy, budget) for budget in ("fast", "default", "full")] == [(), (), ("cifar10",)]
+
+
+def test_warnings_that_are_meant_are_silent_and_others_are_not():
+    Q = compressors.Quantization(levels=1)
+    frozen = algorithms.MCM(lr=0.1, compressor=Q, down_compressor=Q, down_alpha=0.0)
+    sweeps = lambda: {"one": quadratic(algorithms={"frozen": frozen}, networks=networks.server(4))}
+    computed(exhibit(sweeps, warned=("MCM.down_alpha",)), "default")
+    with pytest.warns(UserWarning, match="MCM.down_alpha = 0"):
+        computed(exhibit(sweeps, warned=("DORE.feedback",)), "default")
 
 
 def test_a_figure_that_cannot_be_drawn_costs_neither_the_data_nor_the_claims(tmp_path):

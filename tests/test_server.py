@@ -144,17 +144,15 @@ def test_bits_of_random_length_are_those_of_the_clients_that_send():
 
 
 def test_the_authors_count_of_bits_to_two_decimals():
-    from jaxdec.papers import mcm
+    from jaxdec.papers.mcm.methods import METHODS, bits_of_figures
 
-    expected = {
-        "SGD": (79360, 79360), "DIANA": (3336.25, 79360), "MCM": (3336.25, 3336.25), "Rand-MCM": (3336.25, 3336.25),
-        "Artemis": (3336.25, 3336.25), "DORE": (3336.25, 3336.25),
-    }  # fmt: skip
-    for name, method in mcm.methods(0.1).items():
-        np.testing.assert_allclose(mcm.bits_of_figures(method, 20, 124), expected[name], atol=0.005)
-    two = mcm.methods(0.1, levels=2)
-    np.testing.assert_allclose(mcm.bits_of_figures(two["MCM"], 20, 124, p=0.5), [5415.04 / 2] * 2, atol=0.005)
-    np.testing.assert_allclose(mcm.bits_of_figures(two["Artemis"], 20, 124, p=0.5), [5415.04 / 2, 5415.04], atol=0.005)
+    one_way, both = (3336.25, 79360), (3336.25, 3336.25)
+    expected = {"SGD": (79360, 79360), "DIANA": one_way} | dict.fromkeys(("MCM", "Rand-MCM", "Artemis", "DORE"), both)
+    for name in METHODS:
+        np.testing.assert_allclose(bits_of_figures(name, 124), expected[name], atol=0.005)
+    half = {"levels": 2, "p": 0.5}
+    np.testing.assert_allclose(bits_of_figures("MCM", 124, **half), [5415.04 / 2] * 2, atol=0.005)
+    np.testing.assert_allclose(bits_of_figures("Artemis", 124, **half), [5415.04 / 2, 5415.04], atol=0.005)
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,10 @@
 import importlib
 import importlib.util
 import os
+import re
 import sys
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +28,7 @@ from jaxdec.sweeps import Tuned, sweep, tune
 
 __all__ = ["PAPERS", "Outcome", "computed", "missing", "paper", "reproduce"]
 
-PAPERS = ("kgt", "momentum_tracking", "quantized_push_sum", "savic", "base_graph", "losses")
+PAPERS = ("kgt", "momentum_tracking", "mcm", "quantized_push_sum", "savic", "base_graph", "losses")
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,9 @@ def computed(
     """
     keep = lambda kind, name: {} if store is None else {"store": store / kind / as_file(str(name))}
     arguments = exhibit.arguments(budget)
-    with jax.enable_x64(exhibit.precision == "float64"):
+    with jax.enable_x64(exhibit.precision == "float64"), warnings.catch_warnings():
+        for beginning in exhibit.warned:
+            warnings.filterwarnings("ignore", message=re.escape(beginning))
         searches = exhibit.tuned(**arguments) if exhibit.tuned else {}
         found = {name: tune(**keep("tune", name), progress=progress, **one) for name, one in searches.items()}
         sweeps = exhibit.sweeps(**arguments, **({"tuned": found} if exhibit.tuned else {}))

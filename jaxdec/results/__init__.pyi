@@ -1,5 +1,6 @@
 from . import export, plotting
 from .labels import labelled
+from .passes import add_passes
 from .result import Result
 from .shares import add_shares
 from .statistics import bootstrap, mean, median, paired_differences, quantiles
@@ -10,6 +11,7 @@ __all__ = [
     "Link",
     "Result",
     "add_clock",
+    "add_passes",
     "add_shares",
     "add_time",
     "at_times",

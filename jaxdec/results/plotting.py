@@ -62,6 +62,7 @@ LABELS = {
     "vectors": "$d$-vectors sent to each neighbour",
     "bits": "bits sent to each neighbour",
     "seconds": "simulated time in seconds",
+    "passes": "passes over the data",
     "loss": r"training loss $f(\bar{x})$",
     "grad_norm_sq": r"squared gradient norm $\|\nabla f(\bar{x})\|^2$",
     "share_lost": "share of messages lost",
@@ -94,7 +95,8 @@ def curves(
         results: of `run`; or of `sweep` with the dimensions `seed` and `round`, and `algorithm` or none: see
             `results.best`.
         metric: the variable to draw; None takes the loss, or else the first there is.
-        x: "round", or what was spent: "grads", "vectors", "bits", or "seconds" of `results.add_time`.
+        x: "round", or what was spent: "grads", "vectors", "bits", "seconds" of `results.add_time`, "passes" of
+            `results.add_passes`; or a coordinate of one's own over the rounds.
         band: "quantiles", from the 10th to the 90th percentile of the runs; "confidence", the bootstrap interval of the
             median; or "none".
         confidence: of the interval.
@@ -102,7 +104,9 @@ def curves(
         ax: where to draw; None makes a figure.
     """
     dataset = labelled(results)
-    _choose("x", x, [k for k in ("round", "grads", "vectors", "bits", "bits_down", "seconds") if k in dataset.coords])
+    spent = [k for k in ("round", "grads", "vectors", "bits", "bits_down", "seconds", "passes") if k in dataset.coords]
+    others = [str(k) for k, c in dataset.coords.items() if k not in spent and "round" in c.dims and c.dtype.kind == "f"]
+    _choose("x", x, spent + others)
     metric = known(dataset, metric)
     _choose("band", band, ["quantiles", "confidence", "none"])
     ax = ax or _axes()

@@ -129,7 +129,7 @@ class Result:
         attrs = {"commit": commit() or ""} | self.attrs
         arrays: dict[str, Any] = {"about": np.array(json.dumps({"format": FORMAT, "attrs": attrs}))}
         arrays |= {"rounds": self.rounds} | {f"metrics/{as_file(k)}": v for k, v in self.metrics.items()}
-        arrays |= {f"cost/{k}": v for k, v in self.cost._asdict().items()}
+        arrays |= {f"cost/{k}": v for k, v in self.cost._asdict().items() if v is not None}
         arrays |= {f"state/{_at(where)}": _stored(leaf) for where, leaf in jax.tree.leaves_with_path(self.state)}
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:

@@ -35,7 +35,7 @@ def masses(problem, state):
     """By how much the total of numerators and that of masses, held and under way, are off; and the error of x."""
     total = jnp.sum(jnp.c_[state.u, state.y], axis=0) + jnp.sum(state.flight, axis=(0, 1))
     return {
-        "lost": jnp.abs(total - jnp.r_[jnp.sum(X0, axis=0), N]).max(),
+        "gone": jnp.abs(total - jnp.r_[jnp.sum(X0, axis=0), N]).max(),
         "error": jnp.abs(state.x - jnp.mean(X0, axis=0, keepdims=True)).max(),
         "under way": jnp.sum(state.flight[..., -1]),
     }
@@ -47,7 +47,7 @@ def masses(problem, state):
 def test_the_average_is_exact_under_loss_that_nobody_knows_of_where_plain_push_sum_loses_mass():
     found = jaxdec.run(ROBUST, PROBLEM, LOSSY, rounds=400, x0=X0, metrics=(masses,)).metrics
     assert found["error"][-1] < 1e-10
-    assert found["lost"].max() < 1e-12
+    assert found["gone"].max() < 1e-12
     assert found["under way"][1:].mean() > 0.1 * N  # and some is lost all the time
     with pytest.warns(UserWarning, match="it loses the mass of push-sum"):
         plain = jaxdec.run(A.PushSumGossip(), PROBLEM, lossy(DIGRAPH, 0.3, "drop"), rounds=400, x0=X0, strict=False)
@@ -90,7 +90,7 @@ def test_mass_held_and_under_way_is_conserved_on_every_kind_of_network(name):
     found = jaxdec.run(
         ROBUST, PROBLEM, lossy(KINDS[name], bursts, "arcs"), rounds=600, every=20, x0=X0, metrics=(masses,)
     ).metrics
-    assert found["lost"].max() < 1e-12
+    assert found["gone"].max() < 1e-12
     assert found["under way"][1:].max() > 1e-3
     assert found["error"][-1] < 0.05 * found["error"][0]
 

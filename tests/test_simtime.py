@@ -192,7 +192,7 @@ GRAPHS = {
     "push-pull": (A.AB(lr=0.1), PAIR, None, 1, 2, 1, 1),
     "changing": (A.DSGD(lr=0.1), networks.random_matchings(N, pool=9), None, 1, 1, 1, 0),
     "loss": (A.KGT(lr=0.1, local_steps=3), networks.lossy(RING, 0.4), RING, 3, 2, 1, 0),
-    "bursts": (A.StochasticGradientPush(lr=0.1), BURSTS, DIGRAPH, 1, 1 + 1 / D, 1, 0),
+    "bursts": (A.StochasticGradientPush(lr=0.1, floor=0.1), BURSTS, DIGRAPH, 1, 1 + 1 / D, 1, 0),
     "sleep": (A.DSGD(lr=0.1), networks.sleeping(FULL, 0.3), FULL, 1, 1, 1, 0),
     "sleep and loss": (A.AugDGM(lr=0.1), DROWSY, FULL, 1, 2, 2, 1),
 }

@@ -228,7 +228,7 @@ def test_a_right_method_passes(method, known, capsys):
 
 
 def test_conform_raises_what_is_broken_after_its_table(capsys):
-    with pytest.raises(testing.LawBroken, match=r"(?s)Tracking breaks 1 of 14 laws:\nreported cost .* expected a cost"):
+    with pytest.raises(testing.LawBroken, match=r"(?s)Tracking breaks 1 of 15 laws:\nreported cost .* expected a cost"):
         testing.conform(Tracking(changed=spends(vectors=1)))
     assert "broken" in capsys.readouterr().out
 

@@ -59,7 +59,7 @@ def newton(grad: Callable, hvp: Callable, x: Iterates, step: Steps) -> Iterates:
 
 def quadratic(H: Float[Array, "n d d"], g: Iterates, x: Iterates, step: Steps) -> Iterates:
     """The same for quadratics with Hessians H and gradients g at x: x - step (I + step H)^-1 g, by Cholesky."""
-    M = jnp.eye(x.shape[1], dtype=x.dtype)[None] + jnp.asarray(step)[..., None] * H
+    M = jnp.eye(x.shape[1], dtype=x.dtype)[None] + (jnp.reshape(step, (-1, 1, 1)) if jnp.ndim(step) else step) * H
     return x - step * jax.vmap(lambda M, g: cho_solve(cho_factor(M), g))(M, g)
 
 

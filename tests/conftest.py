@@ -24,9 +24,14 @@ install_import_hook("jaxdec", "shapes.checked")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Of the cases of a test that is `thinned(k)` one in k is quick, and the others are slow."""
+    """One in k is quick: of the cases of a `thinned(k)` test, of the tests of a `sampled(k)` file."""
     met = Counter()
     for item in items:
+        if (sampled := item.get_closest_marker("sampled")) is not None:
+            file = item.nodeid.partition("::")[0]
+            if met[file] % sampled.args[0]:
+                item.add_marker(pytest.mark.slow)
+            met[file] += 1
         if (thinned := item.get_closest_marker("thinned")) is not None:
             test = item.nodeid.partition("[")[0]
             if met[test] % thinned.args[0]:

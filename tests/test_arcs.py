@@ -9,6 +9,8 @@ from jaxdec import graphs, networks
 from jaxdec.networks import operators
 from jaxdec.networks.arcs import RULES
 
+pytestmark = pytest.mark.sampled(2)
+
 CLOSE = {"rtol": 0, "atol": 1e-12}
 
 GRAPHS = {

@@ -19,6 +19,8 @@ from jaxdec.papers import stragglers
 from jaxdec.results import best
 from jaxdec.spec import from_toml
 
+pytestmark = pytest.mark.sampled(3)
+
 CLOSE = {"rtol": 0, "atol": 1e-12}
 EVENTS, SEED = 2000, 7
 SPEEDS = np.asarray([1.0, 1.1, 1.2, 1.3, 0.9, 0.1])

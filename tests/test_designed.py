@@ -12,6 +12,8 @@ import jaxdec
 from jaxdec import algorithms, graphs, networks, problems
 from jaxdec.networks.varying import Varying
 
+pytestmark = pytest.mark.sampled(2)
+
 CLOSE = {"rtol": 0, "atol": 1e-12}
 
 # Rounds for n = 2..40 of the code of Takezawa et al. (2023), whose products were checked to be 11'/n.

@@ -17,6 +17,8 @@ from jaxdec.metrics import named
 from jaxdec.networks import lossy, sleeping
 from jaxdec.networks.outages import ROUNDS, GilbertElliott, Independent, Markov
 
+pytestmark = pytest.mark.sampled(3)
+
 CLOSE = {"rtol": 0, "atol": 1e-12}
 N, D = 15, 4
 RING = networks.ring(N)

@@ -9,6 +9,8 @@ from jaxdec import algorithms as A
 from jaxdec import graphs, networks, problems, run
 from jaxdec.networks.outages import GilbertElliott
 
+pytestmark = pytest.mark.sampled(2)
+
 
 @pytest.mark.parametrize("form", ["atc", "cta"])
 def test_ab_reaches_the_minimizer_where_arcs_of_both_matrices_are_lost(form):

@@ -12,6 +12,8 @@ from jaxdec import data
 from jaxdec.papers.momentum_tracking import PAPER, cifar, clusters, graphs, images, methods
 from jaxdec.papers.reproduce import computed
 
+pytestmark = pytest.mark.sampled(3)
+
 mpl.use("Agg")
 
 

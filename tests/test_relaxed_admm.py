@@ -11,6 +11,8 @@ from jaxdec.loop import Keys
 from jaxdec.networks import lossy, sleeping
 from jaxdec.networks.outages import GilbertElliott, Markov
 
+pytestmark = pytest.mark.sampled(3)
+
 N = 15
 RING = networks.ring(N)
 PROBLEM = problems.quadratic(N, 2, zeta=10.0, L=1.0, mu=0.5)

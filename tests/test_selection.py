@@ -16,6 +16,8 @@ from jaxdec.networks.outages import AtLeast, Cyclic, Independent, Markov, Poisso
 from jaxdec.networks.selection import BySize
 from jaxdec.types import Round
 
+pytestmark = pytest.mark.sampled(4)
+
 N, D = 6, 3
 PROBLEM = problems.quadratic(N, D, zeta=2.0)
 UNEQUAL = np.array([0.1, 0.2, 0.3, 0.5, 0.7, 0.8])

@@ -21,6 +21,8 @@ from jaxdec import results as timing
 from jaxdec.loop import Keys
 from jaxdec.networks import clocks, outages
 
+pytestmark = pytest.mark.sampled(3)
+
 mpl.use("Agg")
 
 LINK = timing.Link(latency=0.5, bandwidth=100.0, seconds_per_gradient=3.0)

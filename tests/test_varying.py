@@ -14,6 +14,8 @@ from jaxdec.loop import Keys, cast
 from jaxdec.networks import operators
 from jaxdec.networks.varying import Varying
 
+pytestmark = pytest.mark.sampled(3)
+
 CLOSE = {"rtol": 0, "atol": 1e-12}
 X = np.random.default_rng(1).standard_normal((N, D))
 RING, STAR = graphs.metropolis(graphs.ring(N)).toarray(), graphs.metropolis(graphs.star(N)).toarray()

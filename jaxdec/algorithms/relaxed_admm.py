@@ -29,8 +29,8 @@ class RelaxedADMM:
 
     Symbols: x is `x` (n, d) and Z is `z` (n, k, d); rho is `penalty`, alpha is `relaxation`. x of the state is that of
     the last proximal step.
-    Cost per round: a proximal step per node, counted as one gradient of all its data, and one d-vector to each
-    neighbour, different for each.
+    Cost per round: a proximal step per node, which is counted as no gradient, and one d-vector to each neighbour,
+    different for each.
     W: only who hears whom: undirected and the same in every round. Weights are not used.
     Guarantee: Z only ever changes where a message arrives, so that the fixed points, at which all x_i are the minimizer
     of the mean, are those of the reliable network whatever is lost, be it known to anybody or not, and whoever sleeps.
@@ -66,4 +66,4 @@ class RelaxedADMM:
         x = problem.prox(arcs.sum(s.z) / (rho * degree), 1 / (rho * degree))
         q = 2 * rho * arcs.hear(x) - arcs.back(s.z)
         z = jnp.where(arcs.arrived[..., None], (1 - alpha) * s.z + alpha * q, s.z)
-        return State(x, z), Cost(grads=problem.data_size, vectors=1)
+        return State(x, z), Cost(vectors=1)

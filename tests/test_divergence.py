@@ -15,6 +15,8 @@ from jaxdec.results.summary import best, diverged, masked, ran, summarize
 from jaxdec.sweeps import load
 from jaxdec.sweeps.search import Goal
 
+pytestmark = pytest.mark.sampled(2)
+
 PROBLEM, RING = problems.quadratic(4, 2), networks.ring(4)
 
 

@@ -38,6 +38,8 @@ from jaxdec._module import module
 from jaxdec.networks import operators
 from jaxdec.types import World
 
+pytestmark = pytest.mark.sampled(2)
+
 
 def tracking(lr, form, y, rounds=200):
     """Gradient tracking from a tracker y that is given."""

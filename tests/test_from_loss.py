@@ -12,6 +12,8 @@ from jaxdec import algorithms as A
 from jaxdec import data, metrics, module, networks, problems, run, sweep, theory
 from jaxdec._module import cast, static
 
+pytestmark = pytest.mark.sampled(2)
+
 CLOSE = {"rtol": 0, "atol": 1e-12}
 rng = np.random.default_rng(0)
 LINE = data.synthetic_regression(60, 5, noise=0.3, seed=1)

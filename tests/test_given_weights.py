@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from jaxdec import checks, data, graphs, networks, problems
 
+pytestmark = pytest.mark.sampled(3)
+
 KINDS = [nx.Graph, nx.DiGraph, nx.MultiGraph, nx.MultiDiGraph]
 
 

@@ -38,6 +38,8 @@ from jaxdec import networks, problems, scaling
 from jaxdec.loop import _compiled as compiled
 from jaxdec.networks.servers import Mean
 
+pytestmark = pytest.mark.sampled(2)
+
 # Against loops
 
 

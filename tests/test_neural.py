@@ -13,6 +13,8 @@ from jaxdec import data, models, networks, problems, run
 from jaxdec.algorithms import DSGD
 from jaxdec.metrics import node_test
 
+pytestmark = pytest.mark.sampled(2)
+
 rng = np.random.default_rng(0)
 IMAGES = rng.integers(256, size=(24, 4, 4, 1), dtype=np.uint8)
 LABELS = np.arange(24) % 3

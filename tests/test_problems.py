@@ -10,6 +10,8 @@ import pytest
 from jaxdec import data, networks, problems, run
 from jaxdec.algorithms import DSGD
 
+pytestmark = pytest.mark.sampled(2)
+
 CLOSE = {"rtol": 0, "atol": 1e-12}
 
 

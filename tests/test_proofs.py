@@ -14,6 +14,8 @@ from jaxdec.compressors import Compressor
 from jaxdec.networks import outages
 from jaxdec.types import Cost, Iterates, ScalarLike, StepSize, World
 
+pytestmark = pytest.mark.sampled(3)
+
 
 class EF21State(NamedTuple):
     x: Float[Array, "1 d"]  # the server's model

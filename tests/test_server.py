@@ -29,6 +29,8 @@ from jaxdec import algorithms as A
 from jaxdec import compressors as C
 from jaxdec import data, networks, problems
 
+pytestmark = pytest.mark.sampled(2)
+
 # Who takes part.
 
 

@@ -11,6 +11,8 @@ import jaxdec
 from jaxdec import algorithms as A
 from jaxdec import graphs, networks, problems
 
+pytestmark = pytest.mark.sampled(2)
+
 N, D, ROUNDS = 8, 2, 12_000
 CURVATURE = 0.8
 

@@ -12,6 +12,8 @@ from flax import linen, nnx
 from jaxdec import data, networks, problems, run
 from jaxdec.algorithms import DSGD
 
+pytestmark = pytest.mark.sampled(2)
+
 RNG = np.random.default_rng(0)
 TOKENS = RNG.integers(0, 250, size=(120, 5))
 KINDS = ("uint8", "int16", "uint16", "int64", "uint32")

@@ -12,6 +12,8 @@ from undirected import CURVATURES, EXACT, GRAPH, KEYS, ROUNDS, SEED, X0, B, N, d
 import jaxdec
 from jaxdec import algorithms as A
 
+pytestmark = pytest.mark.sampled(2)
+
 
 def ends(method) -> Any:
     """The state at the end of a run with exact gradients, which does not move any more."""

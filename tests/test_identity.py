@@ -12,6 +12,8 @@ from jaxdec import algorithms as A
 from jaxdec import compressors, networks, problems, run, sweep
 from jaxdec.describe import describe, distinct, identity, unique
 
+pytestmark = pytest.mark.sampled(2)
+
 PROBLEM, RING = problems.quadratic(4, 2, noise=0.2), networks.ring(4)
 SHORT = {"seeds": 2, "rounds": 2, "metrics": ("loss",), "progress": False}
 

@@ -23,6 +23,8 @@ from jaxdec.networks import outages
 from jaxdec.spec import from_toml
 from jaxdec.sweeps import log_uniform, uniform
 
+pytestmark = pytest.mark.sampled(2)
+
 METHOD, PROBLEM, RING = A.DSGD(lr=0.1), problems.quadratic(6, 3), networks.ring(6)
 
 few = settings(max_examples=60, deadline=None, derandomize=True)

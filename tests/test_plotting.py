@@ -12,6 +12,8 @@ from jaxdec.results import add_passes, best, median, summarize
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
+pytestmark = pytest.mark.sampled(2)
+
 ROUNDS = np.arange(0, 401, 20)
 
 

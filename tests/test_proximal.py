@@ -11,6 +11,8 @@ import pytest
 from jaxdec import data, module, problems
 from jaxdec._module import cast
 
+pytestmark = pytest.mark.sampled(2)
+
 rng = np.random.default_rng(0)
 cancer, digits = data.breast_cancer(), data.digits()
 line, wide = data.synthetic_regression(60, 5, noise=0.3, seed=1), data.synthetic_regression(12, 9, noise=0.3, seed=1)

@@ -11,6 +11,8 @@ from jaxdec import algorithms as A
 from jaxdec import networks, problems, run, sweep
 from jaxdec.describe import brief, describe
 
+pytestmark = pytest.mark.sampled(2)
+
 PROBLEM, RING = problems.quadratic(6, 3, noise=0.3), networks.ring(6)
 COSINE = optax.cosine_decay_schedule(0.1, 10)
 ROUNDS = {"rounds": 8, "every": 4}

@@ -14,6 +14,8 @@ from jaxdec import algorithms as A
 from jaxdec import data, graphs, module, networks, problems, theory
 from jaxdec.types import Round
 
+pytestmark = pytest.mark.sampled(2)
+
 # Constants.
 
 cancer, digits = data.breast_cancer(), data.digits()

@@ -9,8 +9,10 @@ import pytest
 from jax.tree_util import Partial
 
 from jaxdec import algorithms as A
-from jaxdec import compressors, networks, problems, run, sweep
+from jaxdec import compressors, metrics, networks, problems, run, sweep
 from jaxdec.describe import describe, distinct, identity, unique
+from jaxdec.identity import ASIDE
+from jaxdec.papers import base_graph
 
 pytestmark = pytest.mark.sampled(2)
 
@@ -263,3 +265,10 @@ def test_any_permutation_of_each_algorithms_own_values_gives_each_cell_the_same_
     found = go({"lr": turned}, tmp_path, METHODS)
     np.testing.assert_array_equal(found.loss[0], first.loss[0, ::-1])
     np.testing.assert_array_equal(found.loss[1], first.loss[1])
+
+
+def test_what_papers_define_has_the_digest_of_its_code_and_is_no_part_of_the_source():
+    """So that a figure or a claim may be edited without a store being another's, and a metric may not."""
+    assert "code" in describe(base_graph.error)
+    assert describe(metrics.loss) == "jaxdec.metrics.loss"
+    assert "papers" in ASIDE

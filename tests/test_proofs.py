@@ -9,9 +9,8 @@ import pytest
 from jaxtyping import Array, Bool, Float, Int
 
 import jaxdec
-from jaxdec import algorithms, compressors, graphs, module, networks, problems, static, step_size, testing
+from jaxdec import algorithms, compressors, module, networks, problems, static, step_size, testing
 from jaxdec.compressors import Compressor
-from jaxdec.networks import outages
 from jaxdec.types import Cost, Iterates, ScalarLike, StepSize, World
 
 pytestmark = pytest.mark.sampled(3)
@@ -160,67 +159,3 @@ def test_the_honest_nodes_alone_are_judged():
     result = with_a_liar(1)
     x = np.asarray(result.state.x)[HONEST]
     np.testing.assert_allclose(result.metrics["consensus"][-1], np.mean(np.sum((x - x.mean(axis=0)) ** 2, axis=1)))
-
-
-class EdgeState(NamedTuple):
-    x: Iterates  # (n, d), iterates
-    z: Float[Array, "n k d"]  # what each node holds for each of its arcs
-
-
-@module
-class EdgeADMM:
-    r"""Consensus ADMM with a variable on each arc, relaxed: exact though links fail and nodes sleep.
-
-    With N_i the neighbours of node i, from z_ij = penalty x0_i::
-
-        x_i  = argmin_x f_i(x) - Σ_j z_ij'x + penalty k ‖x‖²/2
-        z_ij = (1 - relaxation) z_ij + relaxation (2 penalty x_j - z_ji),      j in N_i that is heard
-
-    where node i has k slots, one for each neighbour; a slot without one is an arc to itself, so that all nodes have the
-    same penalty. The first line is prox_{f_i/(penalty k)} of mean_j z_ij / penalty.
-
-    Symbols: x is `x` (n, d) and z is `z` (n, k, d); rho is `penalty`, alpha is `relaxation`.
-    Cost per round: a proximal step per node, and one d-vector, 2 penalty x_j - z_ji, to each neighbour.
-    W: symmetric, with arcs; its weights do not matter.
-    Guarantee: for convex f_i, any penalty > 0 and 0 < relaxation < 1 all x_i go to a common minimizer; each arc is a
-    step of its own of an averaged operator, so that they do if some are left out at random.
-    Reference: Shi, Ling, Yuan, Wu, Yin (2014), arXiv:1307.5561, is relaxation = 1/2 with everybody; under losses
-    Bastianello, Carli, Schenato, Todescato (2019), arXiv:1901.09252.
-    """
-
-    requires: ClassVar[frozenset[str]] = frozenset({"symmetric", "arcs"})
-    penalty: ScalarLike
-    relaxation: ScalarLike = 0.5
-
-    def init(self, problem, x0, r):
-        slots = r.W.arcs.exists.shape[1]
-        return EdgeState(x0, jnp.repeat(self.penalty * x0[:, None], slots, axis=1)), Cost()
-
-    def step(self, problem, s, r):
-        arcs, slots = r.W.arcs, s.z.shape[1]
-        exists, arrived = arcs.exists[..., None], arcs.arrived[..., None]
-        x = problem.prox(jnp.mean(s.z, axis=1) / self.penalty, 1 / (self.penalty * slots))
-        heard = jnp.where(exists, 2 * self.penalty * arcs.hear(x) - arcs.back(s.z), 2 * self.penalty * x[:, None] - s.z)
-        z = (1 - self.relaxation) * s.z + self.relaxation * heard
-        return EdgeState(x, jnp.where(arrived | ~exists, z, s.z)), Cost(vectors=1)
-
-
-DIFFERENT = testing.quadratic(10, 3, noise=0.0)
-GRAPHS = {
-    "ring": networks.ring(10),
-    "irregular": networks.static(graphs.erdos_renyi(10, 0.35, seed=2)),
-}
-
-
-@pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
-@pytest.mark.thinned(2)
-def test_edge_admm_is_exact_though_links_fail_and_nodes_sleep(graph):
-    asleep = lambda network: networks.sleeping(network, 0.2)
-    lossy = networks.lossy(graph, 0.3)
-    bursts = networks.lossy(graph, outages.GilbertElliott(probability=0.3, burst=5))
-    for network in (graph, lossy, asleep(lossy), asleep(bursts)):
-        x = jaxdec.run(EdgeADMM(penalty=0.6), DIFFERENT, network, rounds=1000, metrics=()).state.x
-        assert np.abs(np.asarray(x) - np.asarray(DIFFERENT.minimizer)).max() < 1e-9
-
-
-TestEdgeADMM = testing.battery(EdgeADMM(penalty=0.6), exact=True)

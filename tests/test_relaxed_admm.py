@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxdec import algorithms as A
-from jaxdec import data, networks, problems, run, sweep, testing
+from jaxdec import data, graphs, networks, problems, run, sweep, testing
 from jaxdec.loop import Keys
 from jaxdec.networks import lossy, sleeping
 from jaxdec.networks.outages import GilbertElliott, Markov
@@ -26,6 +26,7 @@ NETWORKS = {
     "Markov sleep": sleeping(RING, Markov(0.3, 5.0)),
     "unequal sleep": sleeping(RING, jnp.linspace(0.1, 0.6, N)),
     "sleep and unknown loss": lossy(sleeping(RING, 0.3), 0.3, "arcs"),
+    "irregular, unknown loss": lossy(networks.static(graphs.erdos_renyi(N, 0.35, seed=2)), 0.3, "arcs"),
     "path, unknown loss": lossy(networks.path(N), 0.3, "arcs"),
 }
 

@@ -17,7 +17,27 @@ from jaxtyping import PyTree
 from jaxdec import checks
 from jaxdec.types import Cost, Round
 
-__all__ = ["among", "mixed", "products", "refuse", "taken"]
+__all__ = ["Wrapper", "among", "mixed", "products", "refuse", "taken"]
+
+
+class Wrapper:
+    """What a method that wraps a `method` says of itself: what that says."""
+
+    @property
+    def _facts(self) -> checks.Facts:
+        return checks.facts(self.method)  # pyrefly: ignore[missing-attribute]
+
+    @property
+    def wants(self):
+        return self._facts.wants
+
+    @property
+    def absent(self) -> str:
+        return self._facts.absent
+
+    @property
+    def replicas(self) -> bool:
+        return self._facts.replicas
 
 
 class Exchange:

@@ -9,7 +9,7 @@ from jaxtyping import Array, Int, PyTree, UInt32
 
 from jaxdec import checks
 from jaxdec._module import at_round, module, static
-from jaxdec.algorithms._exchange import among, mixed, products, refuse, taken
+from jaxdec.algorithms._exchange import Wrapper, among, mixed, products, refuse, taken
 from jaxdec.networks.delays import Delays, delays
 from jaxdec.types import Iterates, Round
 
@@ -26,7 +26,7 @@ class State(NamedTuple):
 
 
 @module
-class Delayed:
+class Delayed(Wrapper):
     """A method whose messages are late. Made by `delayed`."""
 
     method: Any
@@ -36,25 +36,8 @@ class Delayed:
     @property
     def requires(self) -> frozenset[str]:
         """What the method needs; arcs; and where old vectors stand for new ones, that those are always the same."""
-        late = {"iterates": {"arcs", "fixed"}, "mass": {"arcs"}}
-        return checks.facts(self.method).requires | (late[self._mixes] if self.longest else frozenset())
-
-    @property
-    def wants(self):
-        return checks.facts(self.method).wants
-
-    @property
-    def absent(self) -> str:
-        return checks.facts(self.method).absent
-
-    @property
-    def replicas(self) -> bool:
-        return checks.facts(self.method).replicas
-
-    @property
-    def _mixes(self) -> Any:
-        """What the method mixes; what is delayed mixes nothing by W alone, and is not wrapped again."""
-        return checks.facts(self.method).mixes
+        late: dict[Any, set[str]] = {"iterates": {"arcs", "fixed"}, "mass": {"arcs"}}
+        return self._facts.requires | (late[self._facts.mixes] if self.longest else frozenset())
 
     def check(self) -> None:
         checks.own(self.method)
@@ -94,7 +77,7 @@ class Delayed:
         found = products(self.method, problem, state, r)
         keys = jax.vmap(jax.random.fold_in, (None, 0))(r.fold("delays"), jnp.arange(r.n))
         never = jnp.full((*r.W.arcs.weight.shape, self.longest), 2 * self.longest)  # there is no such message
-        left = never if self._mixes == "iterates" else ()
+        left = never if self._facts.mixes == "iterates" else ()
         sent = tuple(jnp.zeros((r.n, self.longest, *a.shape[1:]), a.dtype) for a in found)
         return State(state.x, state, jax.random.key_data(keys), left, sent), cost
 
@@ -104,7 +87,7 @@ class Delayed:
             return s._replace(x=state.x, method=state), cost
         delay = self.delay.of(r.W.arcs, s.keys, r.fold("delay"), _bits(s.sent, 2))
         delay = jnp.minimum(delay, self.longest)
-        if self._mixes == "mass":
+        if self._facts.mixes == "mass":
             send, left = self._mass(r.W, delay), ()
         else:
             left = jnp.concatenate([delay[..., None], s.left - 1], axis=-1)  # of messages by their age

@@ -7,7 +7,7 @@ from jaxtyping import Array, Bool, PyTree
 
 from jaxdec import checks
 from jaxdec._module import module
-from jaxdec.algorithms._exchange import among, mixed, products, refuse, taken
+from jaxdec.algorithms._exchange import Wrapper, among, mixed, products, refuse, taken
 from jaxdec.networks.arcs import ByArcs
 from jaxdec.types import Iterates
 
@@ -22,7 +22,7 @@ class State(NamedTuple):
 
 
 @module
-class Held:
+class Held(Wrapper):
     """A method that holds what arrived last. Made by `held`."""
 
     stands_loss: ClassVar[bool] = True
@@ -31,19 +31,7 @@ class Held:
     @property
     def requires(self) -> frozenset[str]:
         """What the method needs of the weights that are sent with; and arcs that stay."""
-        return checks.facts(self.method).requires | {"arcs", "fixed arcs"}
-
-    @property
-    def wants(self):
-        return checks.facts(self.method).wants
-
-    @property
-    def absent(self) -> str:
-        return checks.facts(self.method).absent
-
-    @property
-    def replicas(self) -> bool:
-        return checks.facts(self.method).replicas
+        return self._facts.requires | {"arcs", "fixed arcs"}
 
     def check(self) -> None:
         checks.own(self.method)

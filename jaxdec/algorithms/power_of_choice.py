@@ -37,8 +37,8 @@ class PowerOfChoice:
     Network: a server, `networks.server(n, cohort=d)`, d ≥ m; clients may sleep.
     Guarantee: as d grows the model moves faster where clients differ, and to another point than the minimizer: that of
     a mean that weighs clients of high losses more.
-    Reference: Cho, Wang, Joshi (2020), arXiv:2010.01243, pow-d; recalled, and checked against public code that follows
-    it. Its variants, which estimate the losses on minibatches (cpow-d) or take old ones (rpow-d), are not here.
+    Reference: Cho, Wang, Joshi (2020), arXiv:2010.01243, pow-d; recalled, the page could not be
+    read. Its variants, which estimate the losses on minibatches (cpow-d) or take old ones (rpow-d), are not here.
 
     >>> from jaxdec import algorithms, networks, problems, run
     >>> method = PowerOfChoice(algorithms.LocalSGD(lr=0.1, local_steps=5), clients=2)
@@ -119,11 +119,7 @@ def _with_losses(cost: Cost, sizes: Any, rows: Any, chosen: Round, r: Round, d: 
         known = r.active is None
         sent = 32 * d * (r.m - chosen.m) / r.n if known else Tally.of(others.astype(jnp.int32), 32.0 * d, r.n)
     return cost._replace(
-        grads=_sum(
-            chosen.per_node(grads) if not isinstance(grads, Tally) and jnp.ndim(grads) else grads,
-            r.per_node(sizes),
-            r.n,
-        ),
+        grads=_sum(grads, r.per_node(sizes), r.n),
         bits=_sum(bits, r.per_node(32), r.n),
         bits_down=_sum(cost.bits_down, sent, r.n),
     )

@@ -28,7 +28,7 @@ from jaxdec import checks
 from jaxdec._module import module
 from jaxdec._module import static as _static
 from jaxdec.networks.arcs import RULES, ByArcs, Rule, Table
-from jaxdec.networks.failing_pairs import LossyPair, lossy_pair
+from jaxdec.networks.failing_pairs import LossyPair, Memory, by_way, lossy_pair
 from jaxdec.networks.families import Static
 from jaxdec.networks.one_way import one_way, union
 from jaxdec.networks.operators import NeighbourTable
@@ -68,13 +68,6 @@ KEPT = {
     "drop": frozenset({"arcs"}),
     "arcs": frozenset({"arcs"}),
 }
-
-
-class Memory(NamedTuple):
-    """What a network that fails remembers."""
-
-    inner: PyTree  # of the network that it wraps
-    failed: PyTree  # of what fails
 
 
 class Asleep(NamedTuple):
@@ -119,12 +112,8 @@ class Lossy:
         inner, world = self.inner.at(memory.inner, t, key)
         failed, lost = self.loss.at(memory.failed, t)
         W = one_way(world.W, self.slots) if self.rule == "arcs" else world.W
-        if isinstance(self.loss, Trace):
-            lost = jnp.take_along_axis(lost, jnp.asarray(W.arcs.sender), axis=1)
-        elif self.rule == "link":
-            lost = W.both(lost)
-        else:  # a coin for each way
-            lost = jnp.where(W.arcs.sender < jnp.arange(self.n)[:, None], W.both(lost[0]), W.both(lost[1]))
+        coins = self.rule == "link" and not isinstance(self.loss, Trace)  # for each link
+        lost = W.both(lost) if coins else by_way(self.loss, lost, W)
         W = W.losing(lost) if self.rule == "arcs" else W.masked(~lost, self.rule)
         return Memory(inner, failed), world._replace(W=W, lost=W.arcs.lost)
 
@@ -330,6 +319,11 @@ def sleeping(network: Any, activity: Any) -> Sleeping | SleepingClients:
         clients.check()
         return clients
     _of_a_graph("sleeping", network)
+    if _unknown(network):
+        raise ValueError(
+            'who sleeps is known to its neighbours, and what is lost by the rule "arcs" to nobody: wrap the other way '
+            'round, lossy(sleeping(network, activity), loss, "arcs")'
+        )
     if "symmetric" not in network.provides:
         raise ValueError(
             f"sleeping nodes are for a symmetric W, and this network provides {_listed(network)}: of a W that is not, "

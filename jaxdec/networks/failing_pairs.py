@@ -1,25 +1,34 @@
 """Push-pull pairs of which messages are lost: an arc that is down is down for R and for C."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int, PyTree
+from jaxtyping import Array, Bool, Int, PyTree
 
 from jaxdec._module import module
+from jaxdec.networks.arcs import Known
 from jaxdec.networks.families import PushPull, Static
 from jaxdec.networks.outages import Outages, Trace
 from jaxdec.types import PRNGKey, World
 
-__all__ = ["LossyPair", "Pairs", "lossy_pair"]
+__all__ = ["LossyPair", "Memory", "by_way", "lossy_pair"]
 
 
-class Pairs(NamedTuple):
-    """What a pair that loses messages remembers."""
+class Memory(NamedTuple):
+    """What a network that fails remembers."""
 
     inner: PyTree  # of the network that it wraps
-    failed: PyTree  # of what is lost
+    failed: PyTree  # of what fails
+
+
+def by_way(loss: Outages, lost: Any, W: Any) -> Bool[Known, "n k"]:
+    """On which arcs something is lost: of a coin for each way of a link, or of a trace, (n, n)."""
+    sender = jnp.asarray(W.arcs.sender)
+    if isinstance(loss, Trace):
+        return jnp.take_along_axis(lost, sender, axis=1)
+    return jnp.where(sender < jnp.arange(len(sender))[:, None], W.both(lost[0]), W.both(lost[1]))
 
 
 @module
@@ -42,21 +51,17 @@ class LossyPair:
         """For how many rounds it is known what is lost; None for all."""
         return self.loss.lasts
 
-    def init(self, key: PRNGKey) -> Pairs:
+    def init(self, key: PRNGKey) -> Memory:
         inner, own = jax.random.split(key)
-        return Pairs(self.inner.init(inner), self.loss.init(own, (2, *self.inner.W.C.links)))
+        return Memory(self.inner.init(inner), self.loss.init(own, (2, *self.inner.W.C.links)))
 
-    def at(self, memory: Pairs, t: Int[Array, ""], key: PRNGKey) -> tuple[Pairs, World]:
+    def at(self, memory: Memory, t: Int[Array, ""], key: PRNGKey) -> tuple[Memory, World]:
         inner, world = self.inner.at(memory.inner, t, key)
         failed, lost = self.loss.at(memory.failed, t)
         R, C = world.W
-        sender = jnp.asarray(C.arcs.sender)
-        if isinstance(self.loss, Trace):
-            lost = jnp.take_along_axis(lost, sender, axis=1)
-        else:  # a coin for each way
-            lost = jnp.where(sender < jnp.arange(self.n)[:, None], C.both(lost[0]), C.both(lost[1]))
+        lost = by_way(self.loss, lost, C)
         R, C = R.masked(~lost, "self"), C.masked(~lost, "sender")
-        return Pairs(inner, failed), world._replace(W=PushPull(R, C), lost=C.arcs.lost)
+        return Memory(inner, failed), world._replace(W=PushPull(R, C), lost=C.arcs.lost)
 
     def check(self) -> None:
         self.loss.check(self.n, "arc")

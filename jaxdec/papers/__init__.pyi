@@ -1,7 +1,9 @@
 from . import (
+    averaging,
     base_graph,
     command,
     exhibits,
+    exponential_graphs,
     kgt,
     losses,
     mcm,
@@ -15,9 +17,11 @@ from . import (
 )
 
 __all__ = [
+    "averaging",
     "base_graph",
     "command",
     "exhibits",
+    "exponential_graphs",
     "kgt",
     "losses",
     "mcm",

@@ -215,4 +215,8 @@ def beside(results: Mapping[Any, xr.Dataset], along: str) -> xr.Dataset:
         along if all(along in one.dims for one in found) else xr.DataArray(list(results), dims=along, name=along)
     )
     options: dict[str, Any] = {"data_vars": "all", "coords": "different", "compat": "equals", "join": "outer"}
-    return xr.concat(found, index, combine_attrs="drop_conflicts", **options)
+    # What some alone have as a coordinate, such as the seconds of events, cannot be filled in but as data.
+    own = lambda one: {name for name in one.coords if name not in one.dims}
+    some = set.union(*map(own, found)) - set.intersection(*map(own, found))
+    found = [one.reset_coords([*some & own(one)]) for one in found]
+    return xr.concat(found, index, combine_attrs="drop_conflicts", **options).set_coords(some)

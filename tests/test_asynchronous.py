@@ -15,8 +15,6 @@ from jaxdec import algorithms as A
 from jaxdec import networks, problems, run, sweep, testing, theory
 from jaxdec.loop import Keys
 from jaxdec.networks import clocks
-from jaxdec.papers import stragglers
-from jaxdec.results import best
 from jaxdec.spec import from_toml
 
 pytestmark = pytest.mark.sampled(3)
@@ -346,14 +344,3 @@ def test_lists_are_arrays_and_a_file_may_ask_for_clocks(tmp_path):
     network = from_toml(file)["networks"]
     np.testing.assert_array_equal(network.speed.rate, [1.0, 0.5])
     run(A.AsynchronousSGD(lr=0.1), problems.quadratic(2, 3), network, rounds=2, metrics=["loss"])
-
-
-@pytest.mark.slow
-def test_waiting_costs_time_and_not_waiting_a_bias():
-    final = lambda zeta: (
-        best(stragglers.experiment(zeta=zeta, seeds=4, points=9), "suboptimality").suboptimality[..., -1].median("seed")
-    )
-    alike, apart = final(0.0), final(10.0)
-    others = [name for name in stragglers.SERVER if name != "synchronous SGD"]
-    assert (5 * alike.sel(algorithm=others) < alike.sel(algorithm="synchronous SGD")).all()
-    assert (apart.sel(algorithm=others) > 2 * apart.sel(algorithm="synchronous SGD")).all()

@@ -156,6 +156,17 @@ def test_sweeps_are_laid_side_by_side_along_methods_or_along_what_they_are_named
     assert steps.loss.sel(local_steps=20).values.item() == 2.0
 
 
+def test_a_coordinate_that_some_sweeps_alone_have_is_one_beside_the_others():
+    of = lambda name, values: xr.Dataset(
+        {"loss": (("algorithm", "round"), [values])}, {"algorithm": [name], "round": np.arange(len(values))}
+    )
+    events = of("y", [3.0]).assign_coords(seconds=("round", [0.5]))
+    found = beside({"a": of("x", [1.0, 2.0]), "b": events}, "algorithm")
+    assert "seconds" in found.coords
+    assert found.seconds.sel(algorithm="y").values[0] == 0.5
+    assert found.seconds.isnull().sum() == found.seconds.size - 1
+
+
 def test_seeds_that_were_tuned_on_are_not_reported():
     search = {"one": quadratic(seeds=[7, 1], metric="loss", over={"lr": [0.1, 0.2, 0.4]}, budget=8)}
     search["one"] |= {"problem": search["one"].pop("problems"), "network": search["one"].pop("networks")}

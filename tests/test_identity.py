@@ -12,7 +12,7 @@ from jaxdec import algorithms as A
 from jaxdec import compressors, metrics, networks, problems, run, sweep
 from jaxdec.describe import describe, distinct, identity, unique
 from jaxdec.identity import ASIDE
-from jaxdec.papers import base_graph
+from jaxdec.papers import averaging
 
 pytestmark = pytest.mark.sampled(2)
 
@@ -269,6 +269,6 @@ def test_any_permutation_of_each_algorithms_own_values_gives_each_cell_the_same_
 
 def test_what_papers_define_has_the_digest_of_its_code_and_is_no_part_of_the_source():
     """So that a figure or a claim may be edited without a store being another's, and a metric may not."""
-    assert "code" in describe(base_graph.error)
+    assert "code" in describe(averaging.error)
     assert describe(metrics.loss) == "jaxdec.metrics.loss"
     assert "papers" in ASIDE

@@ -199,7 +199,7 @@ EXPONENTIAL = Exhibit(
             why="far from rounding",
         ),
         Claim(
-            "the static graph's squared error falls in a round by no less than (1 - 2/(τ + 1))² says: largest ratio",
+            "the static graph's squared error over (1 - 2/(τ + 1))² times that of a round before, where it is largest",
             _static,
             least=0.9,
             most=1 + 1e-6,

@@ -39,14 +39,14 @@ _momentum = HeavyBall(0.9, buffers="keep")
 
 # A method for a number of local steps, and the steps that it is tried with.
 METHODS: dict[str, tuple[Any, tuple[float, ...]]] = {
-    "local SGD": (lambda K: LocalSGD(0.1, K), (0.03, 0.1, 0.3)),
-    "local SGD, momentum": (lambda K: SAVIC(0.1, K, scaling.Identity(), _momentum), (0.005, 0.015, 0.05)),
-    "Adam": (lambda K: SAVIC(0.1, K, _adam, average="squares"), (0.0005, 0.0015, 0.005)),
-    "RMSProp": (lambda K: SAVIC(0.1, K, _rmsprop, average="squares"), (0.0005, 0.0015, 0.005)),
-    "OASIS": (lambda K: SAVIC(0.1, K, _oasis), (0.001, 0.003, 0.01)),
-    "Adam, local": (lambda K: LocalSAVIC(0.1, K, _adam), (0.0005, 0.0015, 0.005)),
-    "RMSProp, local": (lambda K: LocalSAVIC(0.1, K, _rmsprop), (0.0005, 0.0015, 0.005)),
-    "OASIS, local": (lambda K: LocalSAVIC(0.1, K, _oasis), (0.001, 0.003, 0.01)),
+    "local SGD": (lambda K: LocalSGD(0.1, K), (0.1, 0.3, 1.0)),
+    "local SGD, momentum": (lambda K: SAVIC(0.1, K, scaling.Identity(), _momentum), (0.015, 0.05, 0.15)),
+    "Adam": (lambda K: SAVIC(0.1, K, _adam, average="squares"), (0.0015, 0.005, 0.015)),
+    "RMSProp": (lambda K: SAVIC(0.1, K, _rmsprop, average="squares"), (0.0015, 0.005, 0.015)),
+    "OASIS": (lambda K: SAVIC(0.1, K, _oasis), (0.003, 0.01, 0.03)),
+    "Adam, local": (lambda K: LocalSAVIC(0.1, K, _adam), (0.0015, 0.005, 0.015)),
+    "RMSProp, local": (lambda K: LocalSAVIC(0.1, K, _rmsprop), (0.0015, 0.005, 0.015)),
+    "OASIS, local": (lambda K: LocalSAVIC(0.1, K, _oasis), (0.003, 0.01, 0.03)),
     "FedAdam": (
         lambda K: FedOpt(Partial(optax.adam, learning_rate=0.1, eps=1e-3), Partial(optax.sgd, learning_rate=0.1), K),
         (0.003, 0.01, 0.03),

@@ -1,6 +1,7 @@
 """What the exhibits on exponential graphs and on stragglers are made of; `test_exhibits.py` judges their claims."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
@@ -53,6 +54,6 @@ def test_nodes_that_count_as_often_as_they_compute_rest_away_from_the_minimizer(
         x = np.zeros(task.d)
         for _ in range(4000):
             x = x - 0.1 * gradient(x)
-        expected = float(task.objective(x) - task.objective(task.minimizer))
+        expected = float(task.objective(jnp.asarray(x)) - task.objective(task.minimizer))
     assert stragglers.bias() == pytest.approx(expected, rel=1e-6)
     assert expected > 0.01

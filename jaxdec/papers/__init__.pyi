@@ -1,4 +1,5 @@
 from . import (
+    artemis,
     base_graph,
     command,
     exhibits,
@@ -6,6 +7,7 @@ from . import (
     losses,
     mcm,
     momentum_tracking,
+    proxskip,
     quantized_push_sum,
     report,
     reproduce,
@@ -15,6 +17,7 @@ from . import (
 )
 
 __all__ = [
+    "artemis",
     "base_graph",
     "command",
     "exhibits",
@@ -22,6 +25,7 @@ __all__ = [
     "losses",
     "mcm",
     "momentum_tracking",
+    "proxskip",
     "quantized_push_sum",
     "report",
     "reproduce",

@@ -209,7 +209,7 @@ A9A = Exhibit(
             lambda results: _from(results, ELSEWHERE),
             most=1.4,
             source="independent",
-            where="a program in NumPy, written apart: 6.96e-4, 3.30e-4 and 1.49e-4",
+            where="a program written apart: 6.96e-4, 3.30e-4 and 1.49e-4",
             why=_NOISE,
             budgets=_LARGE,
         ),

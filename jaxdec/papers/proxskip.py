@@ -286,6 +286,7 @@ W8A = Exhibit(
         "seeds": 1,
     },
     full={"seeds": 5},
+    minutes={"default": 5.0},
     precision="float32",
     needs=("libsvm/w8a",),
     budgets=_LARGE,

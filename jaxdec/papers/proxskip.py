@@ -262,7 +262,7 @@ A9A = Exhibit(
 
 W8A = Exhibit(
     "floors-w8a",
-    "ProxSkip's floors on w8a sorted by label, L / mu = 10000; dark: published",
+    "ProxSkip's floors on w8a sorted by label, L / mu = 10000; dark: published, the mean of rounds 1000 to 2000",
     floors,
     lambda results: figure(results, _published(results, "w8a")[0]),
     (

@@ -234,6 +234,8 @@ SERVER = [
     A.ArtemisND(lr=0.1, **BOTH),
     A.LocalSGD(lr=0.1, local_steps=3),
     A.SCAFFOLD(lr=0.1, local_steps=3),
+    A.Scaffnew(lr=0.1, probability=0.4),
+    A.VRProxSkip(lr=0.1, probability=0.4, renewal=0.3),
     A.FedOpt(Partial(optax.adam, learning_rate=0.1), Partial(optax.sgd, learning_rate=0.1), local_steps=3),
     A.SAVIC(lr=0.1, local_steps=3, scaling=scaling.Adam()),
     A.LocalSAVIC(lr=0.1, local_steps=3, scaling=scaling.OASIS(), momentum=A.HeavyBall(0.5)),

@@ -93,6 +93,7 @@ PARTIAL = [
     (A.DIANA(lr=0.1, compressor=Q), reference.diana, {"alpha": RATE}),
     (A.DIANA(lr=0.1, compressor=Q, memories="one"), reference.diana, {"alpha": RATE, "memories": "one"}),
     (A.DIANA(lr=0.1, compressor=Q, memories="authors"), reference.diana, {"alpha": RATE, "memories": "authors"}),
+    (A.Artemis(lr=0.1, memories="authors", **BOTH), reference.diana, {"alpha": RATE, "memories": "authors"}),
     (A.Artemis(lr=0.1, **BOTH), reference.diana, {"alpha": RATE}),
     (
         A.DORE(lr=0.1, memories="one", **BOTH), reference.dore,
@@ -192,6 +193,19 @@ def test_memories_of_absent_clients_do_not_move():
             moved = np.any(found[name][t + 1] != found[name][t], axis=1)
             assert set(np.flatnonzero(moved)) <= set(present(network, t))
         assert np.all(np.any(found["up.h"][-1] != 0, axis=1))
+
+
+@pytest.mark.parametrize("network", [SOME, pytest.param(COHORT, marks=pytest.mark.slow)], ids=["coins", "cohorts"])
+def test_with_absent_clients_a_single_memory_leaves_no_error_and_one_for_each_client_does(network):
+    """The gradients of those who take part do not sum to zero at the minimizer, unless those of all are in a memory."""
+    minimizer = np.asarray(quadratic(0.0).minimizer)
+    error = {}
+    for memories in ("n", "one", "authors"):
+        x = states(A.Artemis(lr=0.05, memories=memories, **BOTH), network)["x"][-1, 0]
+        error[memories] = np.linalg.norm(x - minimizer)
+    assert error["one"] < 1e-10
+    assert error["authors"] < 1e-10
+    assert error["n"] > 1e-2
 
 
 def test_a_memory_contracts_at_the_rate_of_its_law():

@@ -28,7 +28,7 @@ from .local_sgd import LocalSGD
 from .mcm import MCM, RandMCM
 from .momentum_tracking import MomentumTracking
 from .power_of_choice import PowerOfChoice
-from .proxskip import ProxSkip
+from .proxskip import ProxSkip, Scaffnew
 from .push_diging import PushDIGing
 from .push_sum import PushSumGossip, StochasticGradientPush
 from .qg_dsgdm import QGDSGDm
@@ -40,6 +40,7 @@ from .running_sums import RobustPushSum, RobustStochasticGradientPush
 from .savic import SAVIC, HeavyBall, LocalSAVIC
 from .scaffold import SCAFFOLD
 from .swift import SWIFT
+from .vr_proxskip import VRProxSkip
 
 __all__ = [
     "AB",
@@ -99,7 +100,9 @@ __all__ = [
     "RingmasterASGD",
     "RobustPushSum",
     "RobustStochasticGradientPush",
+    "Scaffnew",
     "StochasticGradientPush",
+    "VRProxSkip",
     "delayed",
     "held",
 ]

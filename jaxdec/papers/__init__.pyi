@@ -1,4 +1,5 @@
 from . import (
+    artemis,
     averaging,
     base_graph,
     command,
@@ -8,6 +9,7 @@ from . import (
     losses,
     mcm,
     momentum_tracking,
+    proxskip,
     quantized_push_sum,
     report,
     reproduce,
@@ -17,6 +19,7 @@ from . import (
 )
 
 __all__ = [
+    "artemis",
     "averaging",
     "base_graph",
     "command",
@@ -26,6 +29,7 @@ __all__ = [
     "losses",
     "mcm",
     "momentum_tracking",
+    "proxskip",
     "quantized_push_sum",
     "report",
     "reproduce",

@@ -52,6 +52,56 @@ def scaffold(grad, x0, rounds, present, *, clients, lr, local_steps, outer_lr=1.
     return np.array(history), np.array(variates)
 
 
+def scaffnew(grad, x0, lengths, *, clients, lr, prob):
+    """Scaffnew, Mishchenko et al. (arXiv 2202.09357), Algorithm 2: `lengths[t]` local steps before communication t.
+
+    Also returns the clients' control variates, (rounds + 1, clients, d).
+    """
+    x, k = np.array(x0, float), 0
+    h = [np.zeros_like(x) for _ in range(clients)]
+    history, variates = [x], [np.array(h)]
+    for length in lengths:
+        ends = []
+        for i in range(clients):
+            y = x.copy()
+            for j in range(length):
+                y = y - lr * (grad(i, y, k + j) - h[i])
+            ends.append(y)
+        k += length
+        x = sum(ends) / clients
+        h = [h[i] + prob / lr * (x - ends[i]) for i in range(clients)]
+        history.append(x)
+        variates.append(np.array(h))
+    return np.array(history), np.array(variates)
+
+
+def vr_proxskip(grad, full, x0, lengths, renewals, *, clients, lr, prob):
+    """ProxSkip with L-SVRG, Malinovsky et al. (arXiv 2207.04338), as in their code.
+
+    `full(i, x)` is client i's exact gradient, and `renewals[t]` says whose points of reference are new after
+    communication t.
+    """
+    x, k = np.array(x0, float), 0
+    h, reference = [np.zeros_like(x) for _ in range(clients)], [x.copy() for _ in range(clients)]
+    history = [x]
+    for length, renewed in zip(lengths, renewals, strict=True):
+        ends = []
+        for i in range(clients):
+            y = x.copy()
+            for j in range(length):
+                g = grad(i, y, k + j) - grad(i, reference[i], k + j) + full(i, reference[i])
+                y = y - lr * (g - h[i])
+            ends.append(y)
+        k += length
+        x = sum(ends) / clients
+        for i in range(clients):
+            h[i] = h[i] + prob / lr * (x - ends[i])
+            if renewed[i]:
+                reference[i] = x.copy()
+        history.append(x)
+    return np.array(history)
+
+
 class Momentum:
     """SGD with heavy-ball momentum, on one vector."""
 

@@ -1,0 +1,71 @@
+"""The extension of Sphinx: it writes the generated pages before Sphinx reads, and turns docstrings into reStructuredText."""
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import docstrings
+import methods
+import reference
+from sphinx.util.docutils import SphinxDirective
+
+from jaxdec.types import LAWS
+
+__all__ = ["setup"]
+
+
+def written(path: Path, text: str) -> None:
+    """Write a page if it has changed, so that Sphinx does not read it again for nothing."""
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+def generate(app: Any) -> None:
+    """Write the pages of methods and modules."""
+    source = Path(app.srcdir)
+    written(source / "methods" / "index.rst", methods.index())
+    for name in methods.names():
+        written(source / "methods" / f"{name}.rst", methods.page(name))
+    written(source / "reference" / "index.rst", reference.index())
+    for module in reference.MODULES:
+        written(source / "reference" / f"{module}.rst", reference.page(module))
+
+
+def process(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
+    """A docstring as reStructuredText; of a method its first line, since the rest stands above on its page."""
+    doc = "\n".join(lines)
+    if what == "class" and name.startswith("jaxdec.algorithms."):
+        lines[:] = [docstrings.escaped(docstrings.parts(doc).line)]
+    elif what == "data":
+        lines[:] = []  # it would be that of its type
+    elif doc.strip():
+        lines[:] = docstrings.as_rst(doc)
+
+
+def skip(app: Any, what: str, name: str, thing: Any, skipped: bool, options: Any) -> bool | None:
+    """Leave out what NamedTuple says of its fields, and what a class has from outside of jaxdec."""
+    doc = inspect.getdoc(thing) or ""
+    if doc.startswith("Alias for field number") or name in ("count", "index", "replace"):
+        return True
+    return None
+
+
+class Laws(SphinxDirective):
+    """`.. laws::`, the vocabulary of what may hold of W, as a table."""
+
+    def run(self) -> list[Any]:
+        """The table."""
+        lines = [".. list-table::", "   :header-rows: 1", "", "   * - law", "     - meaning", "     - without it is lost"]
+        for name, law in LAWS.items():
+            lines += [f"   * - {name}", f"     - {docstrings.escaped(law.meaning)}", f"     - {law.lost}"]
+        return self.parse_text_to_nodes("\n".join(lines))
+
+
+def setup(app: Any) -> dict[str, Any]:
+    """What Sphinx calls."""
+    app.add_directive("laws", Laws)
+    app.connect("builder-inited", generate)
+    app.connect("autodoc-process-docstring", process, priority=400)  # before napoleon
+    app.connect("autodoc-skip-member", skip)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

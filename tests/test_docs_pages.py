@@ -1,0 +1,118 @@
+"""The pages that are made from the sources: every public name is on one, and no method's page lacks a part."""
+
+import importlib
+import inspect
+import re
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+import jaxdec
+from jaxdec import algorithms
+
+DOCS = Path(__file__).parents[1] / "docs"
+sys.path.insert(0, str(DOCS / "_ext"))
+
+import docstrings
+import mathematics
+import methods
+import reference
+
+
+def public(module: str) -> list[str]:
+    """The public modules below a module, itself among them: what its `__all__` names and what is below that."""
+    package = importlib.import_module(module)
+    below = [v for v in (getattr(package, name) for name in reference.names(module)) if isinstance(v, types.ModuleType)]
+    return [module, *(name for found in below if found.__name__ != module for name in public(found.__name__))]
+
+
+def test_every_public_name_is_on_a_page():
+    documented = reference.homes()
+    of_papers = [m for m in public("jaxdec") if m.startswith("jaxdec.papers.")]  # each is a line on the page of papers
+    modules = [m for m in dict.fromkeys(public("jaxdec")) if m not in of_papers]
+    missing = [f"{m}.{name}" for m in modules for name in reference.names(m) if f"{m}.{name}" not in documented]
+    assert not missing
+    page = reference.page("jaxdec.papers")
+    assert not [m for m in jaxdec.papers.__all__ if f"jaxdec.papers.{m}" not in page]
+
+
+@pytest.mark.parametrize("module", reference.MODULES)
+def test_the_page_of_a_module_has_each_of_its_names(module):
+    page = reference.page(module)
+    assert not [name for name in reference.names(module) if not re.search(rf"(?:\.|:: ){name}\b", page)]
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_no_part_of_a_methods_page_is_missing(name):
+    thing = getattr(algorithms, name)
+    assert methods.lacking(thing) == []
+    page = methods.page(name)
+    code = docstrings.source(thing.step if methods.is_method(thing) else thing)
+    assert '"""' not in code
+    assert not [line for line in code.split("\n") if line.strip() and line.strip() not in page]
+    assert "<math>" in page or not methods.is_method(thing)
+    assert f".. auto{'class' if inspect.isclass(thing) else 'function'}:: jaxdec.algorithms.{name}" in page
+    assert f":doc:`{name}`" in methods.index()
+
+
+def test_a_page_that_lacks_a_part_is_told():
+    class Bare:
+        """A step.
+
+        Symbols: x.
+        """
+
+        requires = "symmetric"
+
+        def step(self):
+            """Do nothing."""
+
+    assert methods.lacking(Bare) == ["update", "cost", "law of the network", "guarantee", "reference"]
+
+
+def test_every_arxiv_number_that_a_method_refers_to_is_in_the_bibliography():
+    bibliography = (DOCS / "references.bib").read_text(encoding="utf-8")
+    texts = {name: docstrings.parts(inspect.getdoc(getattr(algorithms, name)) or "") for name in algorithms.__all__}
+    cited = {n for found in texts.values() for n in docstrings.cited("\n".join(found.sections["Reference"]))}
+    assert len(cited) > 30
+    assert not [number for number in cited if f"@misc{{{number}," not in bibliography]
+
+
+@pytest.mark.parametrize(
+    ("text", "inside"),
+    [
+        ("X+ = W X", "<msup><mi>X</mi><mrow><mo>+</mo></mrow></msup>"),
+        ("X' = X", "<msup><mi>X</mi><mrow><mo>′</mo></mrow></msup>"),
+        ("X- - lr G", '<mrow><mo>−</mo></mrow></msup><mo>−</mo><mi class="name" mathvariant="normal">lr</mi>'),
+        ("D_i = C_up(g)", "<msub><mi>D</mi><mi>i</mi></msub>"),
+        ("xhat", '<mover accent="true"><mi>x</mi><mo stretchy="false">^</mo></mover>'),
+        ("tau <= b", "<mi>τ</mi><mo>≤</mo><mi>b</mi>"),
+        ("(1 + tau)^(-a)", '<msup><mo stretchy="false">)</mo><mrow><mo>−</mo><mi>a</mi></mrow></msup>'),
+        ("Σ_{i in S} v", "<munder><mo>Σ</mo><mrow><mi>i</mi><mo>∈</mo><mi>S</mi></mrow></munder>"),
+        ('form = "atc"', "<mtext>&quot;atc&quot;</mtext>"),
+    ],
+)
+def test_an_update_is_set_as_mathematics(text, inside):
+    assert inside in mathematics.formula(text, {"lr"})
+
+
+def test_what_stands_below_each_other_in_a_docstring_does_in_the_table():
+    table = mathematics.table(["X = 1     if a", "      Y   else"])
+    assert table.count("<tr>") == 2
+    assert [int(span) for span in re.findall(r'colspan="(\d+)"', table)] == [2, 1, 1, 1, 1]
+
+
+def test_plain_text_is_no_markup():
+    assert docstrings.escaped("x* of |S|, c_ and `a*b`[i]") == r"x\* of \|S\|, c\_ and `a*b`\ [i]"
+
+
+def test_every_page_written_by_hand_is_in_a_table_of_contents():
+    pages = {page.relative_to(DOCS).with_suffix("") for page in [*DOCS.glob("*.md"), *DOCS.glob("guide/*.md")]}
+    listed = set()
+    for page in pages:
+        text = (DOCS / page).with_suffix(".md").read_text(encoding="utf-8")
+        for tree in re.findall(r"```\{toctree\}\n(.*?)```", text, re.DOTALL):
+            listed |= {page.parent / line.strip() for line in tree.split("\n") if line.strip() and line[0] != ":"}
+    assert pages - listed - {Path("papers")} == {Path("index")}

@@ -19,10 +19,9 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinxcontrib.bibtex",
     "sphinx_copybutton",
-    "site_pages",
+    "sitepages.extension",
 ]
 exclude_patterns = ["_build", "_ext"]
-suppress_warnings = ["toc.empty_glob"]  # docs/papers.md is made by `python -m benchmarks.papers`, where it is
 default_role = "py:obj"  # a link where there is something of that name, else code
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]

@@ -12,7 +12,9 @@ mpl.use("Agg")
 DOCS = Path(__file__).parents[1] / "docs"
 FENCE = re.compile(r"^```(python|pycon)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
-PAGES = [page for page in sorted([*DOCS.glob("*.md"), *DOCS.glob("guide/*.md")]) if FENCE.search(page.read_text("utf-8"))]
+PAGES = [
+    page for page in sorted([*DOCS.glob("*.md"), *DOCS.glob("guide/*.md")]) if FENCE.search(page.read_text("utf-8"))
+]
 
 
 @pytest.mark.thinned(3)

@@ -5,14 +5,13 @@ No page is written by hand: all stands in the docstring, in the source and in th
 
 import dataclasses
 import inspect
+import re
 from typing import Any
-
-import docstrings
-import mathematics
 
 from jaxdec import algorithms, catalogue
 from jaxdec.checks.lawful import facts
 from jaxdec.types import LAWS
+from sitepages import docstrings, mathematics
 
 __all__ = ["PARTS", "index", "lacking", "names", "page"]
 
@@ -59,8 +58,8 @@ def page(name: str) -> str:
     """The page of a method, as reStructuredText."""
     thing = getattr(algorithms, name)
     found = docstrings.parts(inspect.getdoc(thing) or "")
-    title = f"``{name}``"
-    lines = [title, "=" * len(title), "", docstrings.escaped(found.line), ""]
+    lines = [":html_theme.sidebar_secondary.remove: true", "", name, "=" * len(name), ""]
+    lines += [docstrings.escaped(found.line), ""]
     if name != thing.__name__:
         lines += [f"``{name}`` is another name of :doc:`{thing.__name__}`.", ""]
     code = thing.step if is_method(thing) else thing
@@ -68,7 +67,7 @@ def page(name: str) -> str:
     lines += _indented([".. container:: paper", "", *_indented(_intro(found, _fields(thing)))], 3)
     lines += _indented([".. container:: code", "", *_indented(_code(code))], 3)
     for label, text in found.sections.items():
-        lines += [label, *_indented(_text(text)), ""]
+        lines += [label, *_indented(_text(_begun(text, _fields(thing)))), ""]
     if cited := docstrings.cited("\n".join(found.sections.get("Reference", []))):
         lines += ["Bibliography", *_indented([", ".join(f":cite:t:`{number}`" for number in cited)]), ""]
     if inspect.isclass(thing) and dataclasses.fields(thing):
@@ -86,8 +85,8 @@ def page(name: str) -> str:
 
 def index() -> str:
     """The page of all methods: a line, the network each needs, and where it is."""
-    lines = ["Methods", "=======", "", "One page for each method: the update beside the code of its step, what it costs,",
-             "what W must be, what is guaranteed, and the paper. They are made from the sources.", "",
+    lines = ["Methods", "=======", "", "One page for each method: the update beside the code of its step, what it",
+             "costs, what W must be, what is guaranteed, and the paper. They are made from the sources.", "",
              ".. list-table::", "   :header-rows: 1", "   :widths: 20 55 25", "", "   * - method", "     - what it is",
              "     - needs of the network"]  # fmt: skip
     for name in names():
@@ -130,6 +129,12 @@ def _text(lines: list[str]) -> list[str]:
         else:
             told += [*docstrings.linked(docstrings.escaped("\n".join(block.lines))).split("\n"), ""]
     return [*told, ""]
+
+
+def _begun(lines: list[str], fields: frozenset[str]) -> list[str]:
+    """Lines whose first word, if it is one and no symbol, has a capital."""
+    word = re.match(r"[a-z]{2,}(?=[ ,.:;][ a-z]|[.'])", lines[0])
+    return [lines[0][0].upper() + lines[0][1:], *lines[1:]] if word and word[0] not in fields else lines
 
 
 def _code(thing: Any) -> list[str]:

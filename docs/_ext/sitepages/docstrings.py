@@ -45,9 +45,9 @@ class Block(NamedTuple):
 
 
 def parts(doc: str) -> Parts:
-    """A docstring, taken apart.
+    r"""A docstring, taken apart.
 
-    >>> found = parts("A step.\\n\\nSymbols: X is `x`.\\nCost per round: none.\\n\\n>>> 1\\n1")
+    >>> found = parts("A step.\n\nSymbols: X is `x`.\nCost per round: none.\n\n>>> 1\n1")
     >>> found.line, found.sections["Cost per round"], found.example
     ('A step.', ['none.'], ['>>> 1', '1'])
     """
@@ -94,15 +94,17 @@ def _stripped(lines: list[str]) -> list[str]:
 
 
 def escaped(text: str) -> str:
-    """Plain text as reStructuredText: what is math here is markup there. What is in backticks stays.
+    r"""Plain text as reStructuredText: what is math here is markup there. What is in backticks stays.
 
     >>> print(escaped("x* and |l|, with `a*b`"))
-    x\\* and \\|l\\|, with `a*b`
+    x\* and \|l\|, with `a*b`
     """
     found = ""
     for piece in filter(None, _CODE.split(text)):
         code = piece.startswith("`")
-        apart = re.match(r"[^\s'\")\]}>/:.,;!?-]", piece) if found.endswith("`") else code and re.search(r"[\w)]$", found)
+        apart = (
+            re.match(r"[^\s'\")\]}>/:.,;!?-]", piece) if found.endswith("`") else code and re.search(r"[\w)]$", found)
+        )
         found += ("\\ " if apart else "") + (piece if code else _plain(piece))
     return found
 
@@ -118,7 +120,7 @@ def linked(text: str) -> str:
     (2018), `arXiv:1803.07068 <https://arxiv.org/abs/1803.07068>`__.
     """
     text = re.sub(r"arXiv:(\d{4}\.\d{4,5})", r"`arXiv:\1 <https://arxiv.org/abs/\1>`__", text)
-    return re.sub(r"(?<![/\w])(10\.\d{4,}/[^\s,;]+[^\s,;.])", r"`doi:\1 <https://doi.org/\1>`__", text)
+    return re.sub(r"(?<![/\w])(?:doi:)?(10\.\d{4,}/[^\s,;]+[^\s,;.])", r"`doi:\1 <https://doi.org/\1>`__", text)
 
 
 def cited(text: str) -> list[str]:
@@ -141,20 +143,17 @@ def as_rst(doc: str) -> list[str]:
             lines += [*escaped("\n".join(block.lines)).split("\n"), ""]
     for label, text in found.sections.items():
         lines += ["", *_section(label, text)]
-    google = [line for line in found.google]
-    return [*lines, "", *escaped("\n".join(google)).split("\n"), "", *found.example, ""]
+    return [*lines, "", *escaped("\n".join(found.google)).split("\n"), "", *found.example, ""]
 
 
 def _section(label: str, text: list[str]) -> list[str]:
     lines: list[str] = []
-    for block in blocks([f"**{label}:** " + text[0], *text[1:]]):
+    for block in blocks(text):
         if block.literal:
             lines += ["", "::", "", *(f"    {line}" for line in block.lines), ""]
         else:
-            first, _, rest = "\n".join(block.lines).partition(":** ") if block.lines[0].startswith("**") else ("", "", "")
-            told = f"{first}:** {linked(escaped(rest))}" if first else linked(escaped("\n".join(block.lines)))
-            lines += told.split("\n")
-    return [*lines, ""]
+            lines += linked(escaped("\n".join(block.lines))).split("\n")
+    return [f"**{label}:** {lines[0]}", *lines[1:], ""]
 
 
 def source(thing: Any) -> str:

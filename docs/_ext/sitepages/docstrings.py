@@ -48,8 +48,8 @@ def parts(doc: str) -> Parts:
     r"""A docstring, taken apart.
 
     >>> found = parts("A step.\n\nSymbols: X is `x`.\nCost per round: none.\n\n>>> 1\n1")
-    >>> found.line, found.sections["Cost per round"], found.example
-    ('A step.', ['none.'], ['>>> 1', '1'])
+    >>> found.line, found.sections["Symbols"], found.example
+    ('A step.', ['X is `x`.'], ['>>> 1', '1'])
     """
     lines = inspect.cleandoc(doc).split("\n")
     found = Parts(lines[0], [], {}, [], [])

@@ -18,7 +18,6 @@ from jaxdec import algorithms, compressors, data, graphs, networks, plotting, pr
 from jaxdec.networks import clocks
 
 DOCS = Path(__file__).parents[1] / "docs"
-COLOURS = 64  # of a figure on the page, to keep it small
 
 HEAD = """# Gallery
 
@@ -123,14 +122,14 @@ FIGURES = (local_steps, step_sizes, bits, lost_messages, stragglers, partitions,
 
 
 def drawn(figure, path: Path) -> None:
-    """Draw a figure into a small file."""
+    """Draw a figure into a small file, whose 256 colours keep lines of different colours apart."""
     content = io.BytesIO()
     made = figure()
     made.savefig(content, format="png", dpi=110, bbox_inches="tight")
     plt.close(made)
     path.parent.mkdir(exist_ok=True)
     with Image.open(content) as image:
-        image.convert("RGB").quantize(COLOURS).save(path, optimize=True)
+        image.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE).save(path, optimize=True)
 
 
 def section(figure) -> str:

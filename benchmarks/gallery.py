@@ -79,8 +79,8 @@ def stragglers():
     network = networks.asynchronous(networks.server(8), speed=speed)
     goes_on = run(algorithms.AsynchronousSGD(lr=0.05), problem, network, rounds=1800, every=10)
     _, ax = plt.subplots()
-    for label, found in {"SGD, which waits": waits, "Asynchronous SGD": goes_on.to_xarray()}.items():
-        ax.semilogy(np.squeeze(found.seconds), np.squeeze(found.distance), label=label)
+    for label, found, style in (("SGD, which waits", waits, "-"), ("Asynchronous SGD", goes_on.to_xarray(), "--")):
+        ax.semilogy(np.squeeze(found.seconds), np.squeeze(found.distance), style, label=label)
     ax.set(xlabel="seconds", ylabel="distance to the minimizer")
     ax.legend()
     return ax.figure
@@ -106,8 +106,9 @@ def spectral_gaps():
         "star": graphs.star,
     }
     _, ax = plt.subplots()
-    for label, family in families.items():
-        ax.loglog(sizes, [graphs.spectral_gap(graphs.metropolis(family(n))) for n in sizes], marker="o", label=label)
+    for (label, family), marker in zip(families.items(), "os^v", strict=True):
+        gaps = [graphs.spectral_gap(graphs.metropolis(family(n))) for n in sizes]
+        ax.loglog(sizes, gaps, marker=marker, label=label)
     ax.set(xlabel="nodes", ylabel="spectral gap")
     ax.legend()
     return ax.figure

@@ -22,7 +22,7 @@ from jaxdec.papers.report import claims
 from jaxdec.papers.reproduce import PAPERS, paper, reproduce
 
 PAGE = Path(__file__).parents[1] / "docs" / "papers.md"
-COLOURS = 64  # of a figure on the page, to keep it small
+COLOURS = 256  # of a figure on the page, to keep it small
 
 HEAD = """# Papers reproduced
 
@@ -47,7 +47,7 @@ def shown(one: Paper, exhibit: Exhibit, folder: Path, figures: Path) -> str:
     png, caption = folder / f"{exhibit.name}.png", (folder / f"{exhibit.name}.md").read_text(encoding="utf-8")
     name, small = f"{one.name}-{exhibit.name}.png", io.BytesIO()
     with Image.open(png) as image:
-        image.convert("RGB").quantize(COLOURS).save(small, "PNG", optimize=True)
+        image.convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE).save(small, "PNG", optimize=True)
     figures.mkdir(exist_ok=True)
     (figures / name).write_bytes(small.getvalue())
     return f"### {exhibit.name}\n\n![{exhibit.title}]({figures.name}/{name})\n\n{caption}"

@@ -1,5 +1,6 @@
 from . import (
     base_graph,
+    choco,
     command,
     exhibits,
     kgt,
@@ -7,6 +8,7 @@ from . import (
     mcm,
     momentum_tracking,
     quantized_push_sum,
+    relay_sgd,
     report,
     reproduce,
     savic,
@@ -16,6 +18,7 @@ from . import (
 
 __all__ = [
     "base_graph",
+    "choco",
     "command",
     "exhibits",
     "kgt",
@@ -23,6 +26,7 @@ __all__ = [
     "mcm",
     "momentum_tracking",
     "quantized_push_sum",
+    "relay_sgd",
     "report",
     "reproduce",
     "savic",

@@ -28,7 +28,17 @@ from jaxdec.sweeps import Tuned, sweep, tune
 
 __all__ = ["PAPERS", "Outcome", "computed", "missing", "paper", "reproduce"]
 
-PAPERS = ("kgt", "momentum_tracking", "mcm", "quantized_push_sum", "savic", "base_graph", "losses")
+PAPERS = (
+    "kgt",
+    "momentum_tracking",
+    "mcm",
+    "quantized_push_sum",
+    "savic",
+    "base_graph",
+    "losses",
+    "relay_sgd",
+    "choco",
+)
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ def late(graph):
     return np.maximum(0, np.asarray(nx.floyd_warshall_numpy(graph), int) - 1)
 
 
+@pytest.mark.slow
 @settings(max_examples=5, deadline=None)
 @given(of_seven, st.integers(0, 5))
 def test_every_node_has_the_uniform_average_of_models_as_late_as_they_are_far(hooks, seed):

@@ -72,13 +72,16 @@ LAWS: dict[str, Law] = {
     "fixed arcs": Law(
         "arcs that stay", "what a node hears in a slot comes from the same node in every round", "what is under way"
     ),
+    "tree": Law(
+        "a tree", "of the edges, which go both ways, one path leads from any node to any other", "what is counted once"
+    ),
     "asynchronous": Law("an asynchronous network", "a round is one event of a node or a pair", "the method itself"),
     "hears all": Law(
         'an asynchronous graph with hears="all"', "in an event a node hears all its neighbours", "the method itself"
     ),
 }
 # Without these a step cannot even be taken.
-STRUCTURAL = frozenset({"push-pull", "server", "arcs", "asynchronous", "hears all"})
+STRUCTURAL = frozenset({"push-pull", "server", "arcs", "tree", "asynchronous", "hears all"})
 
 
 class World(NamedTuple):

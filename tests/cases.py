@@ -12,7 +12,7 @@ import numpy as np
 import optax
 from jax.tree_util import Partial
 from reference import decentralized as reference
-from reference import directed, running_sums
+from reference import directed, relay, running_sums
 from rounds import fold
 
 from jaxdec import algorithms as A
@@ -185,6 +185,13 @@ CASES += [
         network=PUSH,
     ),
     Case(A.ASYSONATA(lr=0.1), lambda W, *a: running_sums.asy_sonata(W, *a, lr=0.1), exact=True, network=PUSH),
+]
+
+TREE = networks.tree(N)
+
+CASES += [
+    Case(A.RelaySGD(lr=0.1), partial(relay.relay_sgd, lr=0.1), exact=True, network=TREE),
+    Case(A.RelaySGDGrad(lr=0.1), partial(relay.relay_sgd_grad, lr=0.1), exact=False, network=TREE),
 ]
 
 # Methods without a step size or on a pair of W: they have tests of their own, and here obey the laws of all programs.

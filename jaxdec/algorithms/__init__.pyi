@@ -34,6 +34,7 @@ from .push_sum import PushSumGossip, StochasticGradientPush
 from .qg_dsgdm import QGDSGDm
 from .quantized_push_sum import DirectlyQuantizedPushSum, QuantizedPushSum, QuantizedPushSumGossip
 from .relaxed_admm import RelaxedADMM
+from .relay_sgd import RelaySGD, RelaySGDGrad
 from .rennala_sgd import RennalaSGD
 from .ringmaster_asgd import RingmasterASGD
 from .running_sums import RobustPushSum, RobustStochasticGradientPush
@@ -96,6 +97,8 @@ __all__ = [
     "QuantizedPushSumGossip",
     "RandMCM",
     "RelaxedADMM",
+    "RelaySGD",
+    "RelaySGDGrad",
     "RennalaSGD",
     "RingmasterASGD",
     "RobustPushSum",

@@ -185,6 +185,10 @@ HINTS = {
     "server": "Use networks.server(n)",
     "push-pull": "Use networks.push_pull(graph): it makes the pair (R, C) from any strongly connected graph",
     "asynchronous": "Use networks.asynchronous(networks.server(n), speed=...), or of a graph such as networks.ring(n)",
+    "tree": (
+        "Use networks.path(n), networks.star(n), networks.tree(n), or a spanning tree of your graph: "
+        "networks.static(nx.minimum_spanning_tree(graph))"
+    ),
     "fixed": "Use a network whose W does not change, such as networks.ring(n)",
     "fixed arcs": (
         "Use a network whose graph does not change, or give each arc that it ever has a slot of its own: "

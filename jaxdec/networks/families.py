@@ -78,7 +78,8 @@ def static(W: Any, *, weights: str = "metropolis", form: operators.Form | None =
     """
     matrix, group = _weights.matrix(W, weights)
     _weights.connected(matrix)
-    return Static(operators.operator(matrix, form=form, group=group), graphs.properties(matrix, atol=1e-6) | CONSTANT)
+    provides = graphs.properties(matrix, atol=1e-6) | CONSTANT | ({"tree"} if _weights.is_tree(matrix) else set())
+    return Static(operators.operator(matrix, form=form, group=group), frozenset(provides))
 
 
 def ring(n: int) -> Static:

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from jaxdec import checks, graphs
 from jaxdec.graphs._matrix import as_matrix
 
-__all__ = ["RULES", "connected", "matrix"]
+__all__ = ["RULES", "connected", "is_tree", "matrix"]
 
 RULES = (
     *("metropolis", "uniform", "max_degree", "row_stochastic", "column_stochastic"),
@@ -52,3 +52,11 @@ def connected(W: sp.csr_array, what: str = "the graph", advice: str = "simulate 
             f"{what} is not connected: it falls into {parts} parts, and node {int(np.argmax(label != label[0]))} and "
             f"node 0 can never agree; add edges between the parts or {advice}"
         )
+
+
+def is_tree(W: sp.csr_array) -> bool:
+    """Whether a connected graph is a tree, all edges of which go both ways."""
+    heard = (W != 0).astype(int)
+    heard.setdiag(0)
+    heard.eliminate_zeros()
+    return heard.nnz == 2 * (heard.shape[0] - 1) and (heard != heard.T).nnz == 0

@@ -36,6 +36,8 @@ PAPERS = (
     "savic",
     "base_graph",
     "exponential_graphs",
+    "relay_sgd",
+    "choco",
     "proxskip",
     "artemis",
     "stragglers",

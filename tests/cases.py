@@ -228,6 +228,8 @@ SERVER = [
     A.DORE(lr=0.1, **BOTH),
     A.DoubleSqueeze(lr=0.1, **TOPS),
     A.DistEFSGD(lr=0.1, **TOPS),
+    A.EF21(lr=0.1, momentum=0.3, **TOPS),
+    A.EF21SGDM(lr=0.1, compressor=compressors.TopK(k=2), momentum=0.5),
     A.MCM(lr=0.1, **BOTH),
     A.RandMCM(lr=0.1, **BOTH),
     A.Ghost(lr=0.1, **BOTH),

@@ -14,6 +14,7 @@ from .diana import DIANA
 from .double_squeeze import DistEFSGD, DoubleSqueeze
 from .dsgd import DSGD, LocalDSGD
 from .dsgdm import DSGDm
+from .ef21 import EF21, EF21SGDM
 from .extra import EXTRA
 from .fedasync import FedAsync
 from .fedbuff import FedBuff
@@ -49,6 +50,8 @@ __all__ = [
     "DIANA",
     "DORE",
     "DSGD",
+    "EF21",
+    "EF21SGDM",
     "EXTRA",
     "KGT",
     "LED",

@@ -5,10 +5,16 @@ from .artemis import DORE, Artemis
 from .asy_sonata import ASYSONATA
 from .asynchronous_sgd import AsynchronousSGD
 from .aug_dgm import AugDGM
+from .beer import BEER
+from .cgt import CGT
 from .choco import ChocoGossip, ChocoSGD, QuantizedGossip
 from .compressed_sgd import QSGD, SGD, BiQSGD
+from .cpp import CPP
 from .d2 import D2, NIDS, ExactDiffusion
+from .dasha import DASHA, DASHAMVR
+from .dcd_psgd import DCDPSGD, ECDPSGD
 from .decentlam import DecentLaM
+from .deep_squeeze import DeepSqueeze
 from .delaying import delayed
 from .diana import DIANA
 from .double_squeeze import DistEFSGD, DoubleSqueeze
@@ -24,10 +30,13 @@ from .gradient_tracking import GradientTracking
 from .gradient_tracking_hb import GradientTrackingHB
 from .holding import held
 from .kgt import KGT, PeriodicalGT
+from .lead import LEAD
 from .led import LED
 from .local_sgd import LocalSGD
+from .marina import MARINA, PPMARINA, VRMARINA
 from .mcm import MCM, RandMCM
 from .momentum_tracking import MomentumTracking
+from .motef import MoTEF
 from .power_of_choice import PowerOfChoice
 from .proxskip import ProxSkip
 from .push_diging import PushDIGing
@@ -40,28 +49,40 @@ from .ringmaster_asgd import RingmasterASGD
 from .running_sums import RobustPushSum, RobustStochasticGradientPush
 from .savic import SAVIC, HeavyBall, LocalSAVIC
 from .scaffold import SCAFFOLD
+from .sign_sgd import SignSGD
 from .swift import SWIFT
 
 __all__ = [
     "AB",
     "ADPSGD",
     "ASYSONATA",
+    "BEER",
+    "CGT",
+    "CPP",
     "D2",
+    "DASHA",
+    "DASHAMVR",
+    "DCDPSGD",
     "DIANA",
     "DORE",
     "DSGD",
+    "ECDPSGD",
     "EF21",
     "EF21SGDM",
     "EXTRA",
     "KGT",
+    "LEAD",
     "LED",
+    "MARINA",
     "MCM",
     "NIDS",
+    "PPMARINA",
     "QSGD",
     "SAVIC",
     "SCAFFOLD",
     "SGD",
     "SWIFT",
+    "VRMARINA",
     "A2CiD2",
     "Artemis",
     "ArtemisND",
@@ -72,6 +93,7 @@ __all__ = [
     "ChocoSGD",
     "DSGDm",
     "DecentLaM",
+    "DeepSqueeze",
     "DirectlyQuantizedPushSum",
     "DistEFSGD",
     "DoubleSqueeze",
@@ -86,6 +108,7 @@ __all__ = [
     "LocalDSGD",
     "LocalSAVIC",
     "LocalSGD",
+    "MoTEF",
     "MomentumTracking",
     "PeriodicalGT",
     "PowerOfChoice",
@@ -102,6 +125,7 @@ __all__ = [
     "RingmasterASGD",
     "RobustPushSum",
     "RobustStochasticGradientPush",
+    "SignSGD",
     "StochasticGradientPush",
     "delayed",
     "held",

@@ -179,6 +179,18 @@ def test_choco_stalls_where_beer_and_lead_do_not():
 
 
 @pytest.mark.slow
+def test_dcd_psgd_diverges_through_coarse_messages_where_choco_does_not():
+    """On the ring the least eigenvalue is -1/3, and omega = 2 is four times (1 + λ) / (1 - λ)."""
+    few, ring = C.RandK(k=1), networks.ring(N)
+    ends = [
+        run(method, quadratic(0.0), ring, rounds=400, x0=START, metrics=["distance"]).metrics["distance"][-1]
+        for method in (A.DCDPSGD(lr=0.01, compressor=few), A.ChocoSGD(0.01, 0.2, C.Scaled(few)))
+    ]
+    assert not ends[0] < 1e3
+    assert ends[1] < 1
+
+
+@pytest.mark.slow
 def test_lead_ends_at_the_minimizer_with_the_gradients_there_and_nothing_left_to_send():
     found = states(LEAD, UNDIRECTED, 0.0)
     np.testing.assert_allclose(found["c"][-1], -GRADIENTS, atol=1e-6)

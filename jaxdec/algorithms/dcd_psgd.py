@@ -29,8 +29,10 @@ class DCDPSGD:
     W: doubly stochastic; the paper's is symmetric. If it changes over time, whoever may ever hear node j must follow
     all of its messages, and pay for them. No message may be lost.
     Guarantee: in expectation xbar moves by -lr mean_i g_i in every round, for unbiased Q. The error of compression
-    goes into the models and stays: with a coarse Q on a sparse graph it diverges, at any lr, where `ChocoSGD` with a
-    small consensus_lr does not. With Q = I it is `DSGD` ("cta").
+    goes into the models: disagreement along an eigenvector of W with eigenvalue λ moves by 1 - λ of itself, and its
+    square is multiplied by about λ² + omega (1 - λ)². Where omega is well above (1 + λ) / (1 - λ) for the least λ it
+    diverges at any lr (derived here), where `ChocoSGD` with a small consensus_lr does not. With Q = I it is `DSGD`
+    ("cta").
     Reference: Tang, Gan, Zhang, Zhang, Liu (2018), arXiv:1803.06443, Algorithm 1.
     Ambiguities: the listing is recalled.
 

@@ -30,9 +30,9 @@ class DeepSqueeze:
     Cost per round: one minibatch gradient per node, one compressed d-vector to each neighbour.
     W: doubly stochastic; it may change, since nodes keep nothing of their neighbours.
     Guarantee: xbar moves by -lr mean_i g_i in every round, for any C; the errors stay bounded if C is contractive. The
-    models are compressed, not their differences: the noise of compression goes with ‖X‖ and not with the step, and
-    at a constant consensus_lr it does not vanish, not even where all f_i are equal. With C = I and consensus_lr = 1 it
-    is `DSGD` ("atc").
+    models are compressed, not their differences: the noise of compression goes with ‖X‖ and not with the step, and at a
+    constant consensus_lr it does not vanish, unless all nodes are alike and C draws nothing. With C = I and
+    consensus_lr = 1 it is `DSGD` ("atc").
     Reference: Tang, Lian, Qiu, Yuan, Zhang, Zhang, Liu (2019), arXiv:1907.07346. The update is that of the code with
     which Koloskova, Lin, Stich, Jaggi (2020), arXiv:1907.09356, compare.
     Ambiguities: the paper's listing was not read.

@@ -35,13 +35,13 @@ class LEAD:
     Cost per round: one minibatch gradient per node, one compressed d-vector to each neighbour.
     W: symmetric and doubly stochastic. If it changes over time, whoever may ever hear node j must follow all of its
     messages, and pay for them; and convergence is not promised, as of `NIDS`. No message may be lost.
-    Guarantee: Σ c_i = 0 in every round, for any Q. With exact gradients the fixed point is x_i = x*,
-    c_i = -∇f_i(x*), h_i = x_i - lr (∇f_i(x*) + c_i) = x*, where all messages are zero: for unbiased Q, strongly convex
-    smooth f_i and consensus_lr and alpha small enough convergence to it is linear, where `ChocoSGD` stalls. With Q = I
-    and consensus_lr = 1 it is `NIDS`. It does not depend on the sizes of the differences between the f_i.
+    Guarantee: Σ c_i = 0 in every round, for any Q. With exact gradients the fixed point is x_i = x*, c_i = -∇f_i(x*),
+    h_i = x*, for any lr, and there all messages are zero: for unbiased Q, strongly convex smooth f_i and consensus_lr
+    and alpha small enough convergence to it is linear, where `ChocoSGD` stalls. With Q = I and consensus_lr = 1 it is
+    `NIDS`.
     Reference: Liu, Li, Wang, Tang, Yan (2021), arXiv:2007.00232, Algorithm 1.
     Deviations: the paper starts from a gradient step without communication, here from C = 0 and H = 0.
-    Ambiguities: the listing is recalled. A change of lr moves the fixed point of nothing: C is in the gradient's units.
+    Ambiguities: the listing is recalled.
 
     >>> from jaxdec import compressors, networks, problems, run
     >>> two_bits = compressors.Quantization(levels=compressors.levels_for_bits(2), norm="linf")

@@ -248,6 +248,7 @@ SERVER = [
     A.DistEFSGD(lr=0.1, **TOPS),
     A.EF21(lr=0.1, momentum=0.3, **TOPS),
     A.EF21SGDM(lr=0.1, compressor=compressors.TopK(k=2), momentum=0.5),
+    A.CLAG(lr=0.1, compressor=compressors.TopK(k=2), trigger=2.0),
     A.MARINA(lr=0.1, compressor=QUANTIZER, probability=0.3),
     A.VRMARINA(lr=0.1, compressor=QUANTIZER, probability=0.3),
     A.PPMARINA(lr=0.1, compressor=QUANTIZER, probability=0.3, clients=3),

@@ -94,6 +94,7 @@ def draws(name: str, draw: Any) -> list[Any]:
     return list(np.asarray(jax.vmap(at)(jnp.arange(SHORT))))
 
 
+LAZY = A.CLAG(lr=0.1, compressor=TOP, trigger=4.0)
 MARINA = A.MARINA(lr=0.1, compressor=Q, probability=0.3)
 VR = A.VRMARINA(lr=0.1, compressor=Q, probability=0.3)
 PP = A.PPMARINA(lr=0.1, compressor=ONE, probability=0.3, clients=4)
@@ -112,6 +113,7 @@ def of_places(t: int, place: int, v: np.ndarray) -> np.ndarray:
 
 
 OTHER_LOOPS = [
+    (LAZY, EVERYBODY, reference.clag, {"up": ups(TOP), "trigger": 4.0}),
     (MARINA, EVERYBODY, reference.marina, {"up": ups(Q), "coins": COINS}),
     (VR, EVERYBODY, reference.marina, {"up": ups(Q), "coins": COINS, "minibatches": True}),
     (PP, EVERYBODY, reference.marina, {"up": of_places, "coins": COINS, "some": lambda t: DRAWN[t]}),
@@ -183,6 +185,15 @@ def test_ef21_pays_for_what_is_sent():
     np.testing.assert_allclose(cost.grads, 1 + 2 / N * rounds)
     np.testing.assert_allclose(cost.bits, 32 * D + one * 2 / N * rounds)
     np.testing.assert_allclose(spent(EF21_BC, SOME).bits_down, one * rounds)  # also what those absent have missed
+
+
+def test_lazy_clients_reach_the_minimizer_with_fewer_messages_and_pay_for_those():
+    assert np.abs(models(LAZY, noise=0.0)[-1] - MINIMIZER).max() < 1e-6
+    cost = result(LAZY, EVERYBODY, 0.0, ROUNDS).cost
+    assert 0.1 * ROUNDS < cost.vectors[-1] < 0.9 * ROUNDS
+    np.testing.assert_allclose(cost.bits, 32 * D + (32 + 2) * (cost.vectors - 1), rtol=1e-12)
+    never = A.CLAG(lr=0.1, compressor=TOP, trigger=0.0)
+    np.testing.assert_allclose(eager(never, count=FEW), eager(EF21, count=FEW), **CLOSE)
 
 
 # MARINA and DASHA.
@@ -286,6 +297,8 @@ def test_majority_vote_ends_near_the_minimizer_of_equal_functions_and_not_of_dif
         (A.EF21(lr=0.1, compressor=TOP, start="none"), "EF21.start is one of 'gradient', 'zero'"),  # type: ignore[arg-type]
         (A.EF21SGDM(lr=0.1, compressor=C.RandP(p=0.5), momentum=0.5), r"EF21SGDM needs a contractive compressor"),
         (A.EF21SGDM(lr=0.1, compressor=TOP, momentum=-0.1), "EF21SGDM.momentum"),
+        (A.CLAG(lr=0.1, compressor=Q, trigger=1.0), "CLAG needs a contractive compressor"),
+        (A.CLAG(lr=0.1, compressor=TOP, trigger=-1.0), "CLAG.trigger"),
         (A.MARINA(lr=0.1, compressor=TOP, probability=0.5), "MARINA needs an unbiased compressor"),
         (A.MARINA(lr=0.1, compressor=Q, probability=0.0), r"MARINA.probability.*in \(0, 1\]; got 0.0"),
         (A.VRMARINA(lr=0.1, compressor=Q, probability=1.5), "VRMARINA.probability"),

@@ -8,6 +8,7 @@ from .aug_dgm import AugDGM
 from .beer import BEER
 from .cgt import CGT
 from .choco import ChocoGossip, ChocoSGD, QuantizedGossip
+from .clag import CLAG
 from .compressed_sgd import QSGD, SGD, BiQSGD
 from .cpp import CPP
 from .d2 import D2, NIDS, ExactDiffusion
@@ -58,6 +59,7 @@ __all__ = [
     "ASYSONATA",
     "BEER",
     "CGT",
+    "CLAG",
     "CPP",
     "D2",
     "DASHA",

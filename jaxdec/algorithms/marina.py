@@ -192,7 +192,7 @@ class PPMARINA:
 
         g, bits = jax.lax.cond(coin, lambda: _all(problem, x, r), change)
         took = jnp.where(coin, _mean(problem, r), 2 * share * _mean(some, r))
-        sent = jnp.where(coin, 1.0, share)
+        sent = jnp.where(coin, jnp.asarray(1, r.dtype), share)
         return EstimateState(x, g), r.cost(took, sent, bits, 32 * problem.d * (1 if r.once else sent))
 
 

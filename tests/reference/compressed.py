@@ -194,3 +194,20 @@ def sign_sgd(grad, x0, rounds, *, n, lr, momentum, present):
         x = x - lr * np.where(votes < 0, -1, 1)
         history.append(x)
     return np.array(history)
+
+
+def clag(grad, x0, rounds, *, n, lr, up, trigger):
+    """CLAG of arXiv 2202.00998, as recalled."""
+    x = np.array(x0)
+    old = [np.array(grad(i, x, 0)) for i in range(n)]
+    h = [v.copy() for v in old]
+    history = [x]
+    for t in range(rounds):
+        for i in range(n):
+            g = grad(i, x, t)
+            if np.sum((g - h[i]) ** 2) > trigger * np.sum((g - old[i]) ** 2):
+                h[i] = h[i] + up(t, i, g - h[i])
+            old[i] = g
+        x = x - lr * sum(h) / n
+        history.append(x)
+    return np.array(history)

@@ -73,5 +73,5 @@ class CLAG:
         hbar = s.hbar + r.W @ sent
         x = s.x - self.lr * hbar
         bits = jnp.where(sends, D.bits, jnp.asarray(0, r.dtype))
-        cost = r.cost(problem.batch_size, sends.astype(int), bits, 32 * problem.d)
+        cost = r.cost(problem.batch_size, jnp.mean(sends, dtype=r.dtype), bits, 32 * problem.d)
         return State(x, s.h + sent, hbar, g), cost

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from jaxdec import data, networks, problems
 from jaxdec.metrics import consensus, loss, test
 from jaxdec.papers.exhibits import Claim, Exhibit
-from jaxdec.papers.kgt.quadratics import methods
+from jaxdec.papers.kgt.methods import methods
 from jaxdec.papers.sets import pictures
 from jaxdec.results import plotting
 from jaxdec.sweeps import Tuned

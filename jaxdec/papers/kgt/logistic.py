@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from jaxdec import data, networks, problems
 from jaxdec.metrics import consensus, grad_norm_sq
 from jaxdec.papers.exhibits import Claim, Exhibit
-from jaxdec.papers.kgt.quadratics import methods
+from jaxdec.papers.kgt.methods import methods
 from jaxdec.results import plotting
 from jaxdec.sweeps import Tuned
 

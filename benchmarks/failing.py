@@ -37,6 +37,7 @@ GRAPHS = {"ring": networks.ring(N), "path": networks.path(N)}
 
 # Local steps are four, momenta 0.5.
 K, BETA, TOP = {"local_steps": 4}, {"momentum": 0.5}, {"compressor": compressors.TopK(k=2)}
+ONE = {"compressor": compressors.TopK(k=1)}
 QUANTIZED = {"compressor": compressors.Quantization(levels=8)}
 EXACT = {
     "GradientTracking, cta": A.GradientTracking(lr=1.0, form="cta"),
@@ -62,6 +63,11 @@ EXACT = {
     "ProxSkip, one round in two": A.ProxSkip(lr=1.0, probability=0.5),
     "D2 (ExactDiffusion)": A.D2(lr=1.0),
     "LED": A.LED(lr=1.0, **K),
+    "BEER": A.BEER(lr=1.0, consensus_lr=0.3, **ONE),
+    "MoTEF": A.MoTEF(lr=1.0, consensus_lr=0.3, **ONE, **BETA),
+    "LEAD": A.LEAD(lr=1.0, **QUANTIZED),
+    "CGT": A.CGT(lr=1.0, consensus_lr=0.3, **ONE),
+    "CPP": A.CPP(lr=1.0, consensus_lr=0.3, **ONE),
 }
 BIASED = {
     "DSGD, atc": A.DSGD(lr=1.0),
@@ -75,6 +81,9 @@ BIASED = {
     "RelaySGDGrad": A.RelaySGDGrad(lr=1.0),
     "ChocoSGD": A.ChocoSGD(lr=1.0, consensus_lr=0.3, **TOP),
     "QuantizedPushSum": A.QuantizedPushSum(lr=1.0, **QUANTIZED),
+    "DeepSqueeze": A.DeepSqueeze(lr=1.0, consensus_lr=0.3, **ONE),
+    "DCDPSGD": A.DCDPSGD(lr=1.0, **QUANTIZED),
+    "ECDPSGD": A.ECDPSGD(lr=1.0, **QUANTIZED),
     "ADPSGD": A.ADPSGD(lr=1.0),
     "A2CiD2": A.A2CiD2(lr=1.0, eta=0.1, alpha=1.0),
     "SWIFT": A.SWIFT(lr=1.0),

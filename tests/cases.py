@@ -208,6 +208,24 @@ OTHERS = [
     Case(A.ChocoGossip(compressor=compressors.Scaled(QUANTIZER), consensus_lr=0.5), None, exact=False),
 ]
 
+# Compressed methods of graphs, in test_compressed_graphs.
+TWO_BITS = compressors.Quantization(levels=1, norm="linf")
+OTHERS += [
+    Case(A.BEER(lr=0.05, consensus_lr=0.8, compressor=compressors.TopK(k=2)), None, exact=True),
+    Case(A.MoTEF(lr=0.05, consensus_lr=0.8, compressor=compressors.TopK(k=2), momentum=0.5), None, exact=True),
+    Case(A.LEAD(lr=0.2, compressor=TWO_BITS), None, exact=True, zero_sum="c"),
+    Case(A.CGT(lr=0.05, consensus_lr=0.8, compressor=TWO_BITS), None, exact=True),
+    Case(
+        A.CPP(lr=0.05, consensus_lr=0.6, compressor=TWO_BITS),
+        None,
+        exact=True,
+        network=networks.push_pull(graphs.random_digraph(N, 0.3)),
+    ),
+    Case(A.DeepSqueeze(lr=0.1, consensus_lr=0.3, compressor=compressors.TopK(k=2)), None, exact=False),
+    Case(A.DCDPSGD(lr=0.1, compressor=QUANTIZER), None, exact=False),
+    Case(A.ECDPSGD(lr=0.1, compressor=QUANTIZER), None, exact=False),
+]
+
 # Methods of events, in test_asynchronous.
 EVENTS = networks.asynchronous(networks.server(N), speed=clocks.Exponential(1.0))
 ALL = networks.asynchronous(UNDIRECTED, speed=clocks.Exponential(1.0), hears="all")
@@ -235,6 +253,15 @@ SERVER = [
     A.DORE(lr=0.1, **BOTH),
     A.DoubleSqueeze(lr=0.1, **TOPS),
     A.DistEFSGD(lr=0.1, **TOPS),
+    A.EF21(lr=0.1, momentum=0.3, **TOPS),
+    A.EF21SGDM(lr=0.1, compressor=compressors.TopK(k=2), momentum=0.5),
+    A.CLAG(lr=0.1, compressor=compressors.TopK(k=2), trigger=2.0),
+    A.MARINA(lr=0.1, compressor=QUANTIZER, probability=0.3),
+    A.VRMARINA(lr=0.1, compressor=QUANTIZER, probability=0.3),
+    A.PPMARINA(lr=0.1, compressor=QUANTIZER, probability=0.3, clients=3),
+    A.DASHA(lr=0.1, compressor=QUANTIZER),
+    A.DASHAMVR(lr=0.1, compressor=QUANTIZER, b=0.5),
+    A.SignSGD(lr=0.1, momentum=0.5),
     A.MCM(lr=0.1, **BOTH),
     A.RandMCM(lr=0.1, **BOTH),
     A.Ghost(lr=0.1, **BOTH),

@@ -28,6 +28,10 @@ UNBIASED = [
     C.RandK(k=5),
     C.RandK(k=(5, 2, 2, 1), per_block=True),
     C.RandP(p=0.3),
+    C.NaturalCompression(),
+    C.NaturalDithering(levels=3),
+    C.NaturalDithering(levels=2, norm="linf", per_block=True),
+    C.ternary(),
 ]
 BIASED = [
     C.TopK(k=5),
@@ -73,8 +77,15 @@ def variance(compressor, x):
             return x**2 * (D / compressor.k - 1)
         case C.RandK():
             return x**2 * np.repeat([d / k - 1 for d, k in zip(BLOCKS, compressor.k, strict=True)], BLOCKS)
+        case C.NaturalCompression():
+            low = 2 ** np.floor(np.log2(np.abs(x)))
+            return (np.abs(x) - low) * (2 * low - np.abs(x))
     order = {"l2": 2, "linf": np.inf}[compressor.norm]
     norm = np.concatenate([np.full(len(v), np.linalg.norm(v, order)) for v in parts(compressor, x)])
+    if isinstance(compressor, C.NaturalDithering):
+        y, least = np.abs(x) / norm, 2.0 ** (1 - compressor.levels)
+        low = np.where(y < least, 0, 2 ** np.floor(np.log2(y)))
+        return norm**2 * (y - low) * (np.where(y < least, least, 2 * low) - y)
     f = compressor.levels * np.abs(x) / norm % 1
     return (norm / compressor.levels) ** 2 * f * (1 - f)
 
@@ -115,6 +126,33 @@ def test_omega_of_the_linf_norm_is_attained(d, levels):
     x[0] = 1
     f = levels * x % 1
     np.testing.assert_allclose(np.sum(f * (1 - f)) / levels**2, omega * np.sum(x**2), rtol=1e-12)
+
+
+def test_natural_compressors_round_to_powers_of_two_and_their_omega_is_attained():
+    _, values = draws(one_vector=True)
+    for compressor in (UNBIASED[9], UNBIASED[10]):
+        assert isinstance(compressor, C.NaturalCompression | C.NaturalDithering)
+        value = values[compressor][:50]
+        if isinstance(compressor, C.NaturalDithering):
+            value = np.abs(value) / np.linalg.norm(VECTOR)
+            assert set(np.round(np.log2(value[value > 0]), 9)) <= {0.0, -1.0, -2.0}
+        else:
+            np.testing.assert_array_equal(np.frexp(np.abs(value))[0], 0.5)
+    third = np.full(D, 4 / 3) * 2.0 ** np.arange(-12, D - 12)
+    np.testing.assert_allclose(np.sum(variance(UNBIASED[9], third)), np.sum(third**2) / 8, rtol=1e-12)
+    l = 2.0 ** (1 - 3)
+    for d, bound in ((4, 4 * l**2 / 4), (10_000, 100 * l)):
+        np.testing.assert_allclose(C.NaturalDithering(levels=3).omega((d,)), 1 / 8 + bound, rtol=1e-12)
+
+
+def test_at_the_same_length_natural_dithering_sends_small_entries_better_than_quantization():
+    dither, uniform = C.NaturalDithering(levels=4), C.Quantization(levels=4)
+    x = np.random.default_rng(3).standard_normal(1024) ** 3
+    assert dither(KEY, jnp.asarray(x)[None]).mean_bits == uniform(KEY, jnp.asarray(x)[None]).mean_bits
+    y = np.abs(x) / np.linalg.norm(x)
+    f = 4 * y % 1
+    low = np.where(y < 1 / 8, 0, 2 ** np.floor(np.log2(y)))
+    assert np.sum((y - low) * (np.where(y < 1 / 8, 1 / 8, 2 * low) - y)) < 0.6 * np.sum(f * (1 - f)) / 16
 
 
 def test_omega_of_the_l2_norm():
@@ -266,6 +304,7 @@ def test_length_of_the_messages():
         C.RandK(k=1, per_block=True): 4 * 32,
         C.TopK(k=5): 5 * (32 + 5),
         C.TopK(k=1, per_block=True): 4 * 32 + 4 + 3 + 2 + 0,
+        C.NaturalCompression(): 9 * D,
         C.ScaledSign(): D + 32,
         C.ScaledSign(per_block=True): D + 4 * 32,
         C.Scaled(C.RandK(k=5)): 5 * 32,
@@ -303,6 +342,8 @@ def test_levels_for_bits_leave_a_bit_for_the_sign():
         (C.Quantization(levels=1.5), r"got 1.5"),
         (C.Quantization(levels=np.nan), r"got nan"),
         (C.Quantization(levels=1, norm="l1"), r"norm is one of 'l2', 'linf'; got 'l1'"),  # type: ignore[arg-type]
+        (C.NaturalDithering(levels=0), r"NaturalDithering.levels is an integer of at least 1; got 0"),
+        (C.NaturalDithering(levels=2, norm="l1"), r"NaturalDithering.norm is one of"),  # type: ignore[arg-type]
         (C.RandP(p=0.0), r"probability in \(0, 1\]; got 0.0"),
         (C.RandP(p=1.1), r"got 1.1"),
         (C.RandK(k=0), r"RandK.k is an integer of at least 1; got 0"),

@@ -5,15 +5,23 @@ from .artemis import DORE, Artemis
 from .asy_sonata import ASYSONATA
 from .asynchronous_sgd import AsynchronousSGD
 from .aug_dgm import AugDGM
+from .beer import BEER
+from .cgt import CGT
 from .choco import ChocoGossip, ChocoSGD, QuantizedGossip
+from .clag import CLAG
 from .compressed_sgd import QSGD, SGD, BiQSGD
+from .cpp import CPP
 from .d2 import D2, NIDS, ExactDiffusion
+from .dasha import DASHA, DASHAMVR
+from .dcd_psgd import DCDPSGD, ECDPSGD
 from .decentlam import DecentLaM
+from .deep_squeeze import DeepSqueeze
 from .delaying import delayed
 from .diana import DIANA
 from .double_squeeze import DistEFSGD, DoubleSqueeze
 from .dsgd import DSGD, LocalDSGD
 from .dsgdm import DSGDm
+from .ef21 import EF21, EF21SGDM
 from .extra import EXTRA
 from .fedasync import FedAsync
 from .fedbuff import FedBuff
@@ -23,10 +31,13 @@ from .gradient_tracking import GradientTracking
 from .gradient_tracking_hb import GradientTrackingHB
 from .holding import held
 from .kgt import KGT, PeriodicalGT
+from .lead import LEAD
 from .led import LED
 from .local_sgd import LocalSGD
+from .marina import MARINA, PPMARINA, VRMARINA
 from .mcm import MCM, RandMCM
 from .momentum_tracking import MomentumTracking
+from .motef import MoTEF
 from .power_of_choice import PowerOfChoice
 from .proxskip import ProxSkip, Scaffnew
 from .push_diging import PushDIGing
@@ -40,6 +51,7 @@ from .ringmaster_asgd import RingmasterASGD
 from .running_sums import RobustPushSum, RobustStochasticGradientPush
 from .savic import SAVIC, HeavyBall, LocalSAVIC
 from .scaffold import SCAFFOLD
+from .sign_sgd import SignSGD
 from .swift import SWIFT
 from .vr_proxskip import VRProxSkip
 
@@ -47,20 +59,34 @@ __all__ = [
     "AB",
     "ADPSGD",
     "ASYSONATA",
+    "BEER",
+    "CGT",
+    "CLAG",
+    "CPP",
     "D2",
+    "DASHA",
+    "DASHAMVR",
+    "DCDPSGD",
     "DIANA",
     "DORE",
     "DSGD",
+    "ECDPSGD",
+    "EF21",
+    "EF21SGDM",
     "EXTRA",
     "KGT",
+    "LEAD",
     "LED",
+    "MARINA",
     "MCM",
     "NIDS",
+    "PPMARINA",
     "QSGD",
     "SAVIC",
     "SCAFFOLD",
     "SGD",
     "SWIFT",
+    "VRMARINA",
     "A2CiD2",
     "Artemis",
     "ArtemisND",
@@ -71,6 +97,7 @@ __all__ = [
     "ChocoSGD",
     "DSGDm",
     "DecentLaM",
+    "DeepSqueeze",
     "DirectlyQuantizedPushSum",
     "DistEFSGD",
     "DoubleSqueeze",
@@ -85,6 +112,7 @@ __all__ = [
     "LocalDSGD",
     "LocalSAVIC",
     "LocalSGD",
+    "MoTEF",
     "MomentumTracking",
     "PeriodicalGT",
     "PowerOfChoice",
@@ -104,6 +132,7 @@ __all__ = [
     "RobustPushSum",
     "RobustStochasticGradientPush",
     "Scaffnew",
+    "SignSGD",
     "StochasticGradientPush",
     "VRProxSkip",
     "delayed",

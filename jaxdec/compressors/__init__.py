@@ -16,11 +16,14 @@ from jaxdec.compressors.maps import (
     require_contractive,
     require_unbiased,
 )
+from jaxdec.compressors.natural import NaturalCompression, NaturalDithering, ternary
 
 __all__ = [
     "Compressor",
     "Identity",
     "Message",
+    "NaturalCompression",
+    "NaturalDithering",
     "Quantization",
     "RandK",
     "RandP",
@@ -32,6 +35,7 @@ __all__ = [
     "require_compressor",
     "require_contractive",
     "require_unbiased",
+    "ternary",
 ]
 
 

@@ -8,6 +8,9 @@ own, with its own norm and its own constants.
 |---|---|---|---|
 | `Identity` | yes | omega = 0, delta = 1 | 32 d |
 | `Quantization(levels)` | yes | omega = min(d / s², √d / s) in the l2 norm | 32 + ⌈d log2(2s + 1)⌉ |
+| `NaturalCompression()` | yes | omega = 1/8 | 9 d |
+| `NaturalDithering(levels)` | yes | omega = 1/8 + min(√d l, d l² / 4) in the l2 norm, l = 2^(1-s) | as `Quantization` |
+| `ternary()` | yes | omega of `Quantization(1, "linf")` | 32 + ⌈d log2(3)⌉ |
 | `RandK(k)` | yes | omega = d / k - 1 | 32 k |
 | `RandP(p)` | yes | omega = (1 - p) / p | 32 for each entry kept |
 | `TopK(k)` | no | delta = k / d | k (32 + ⌈log2 d⌉) |

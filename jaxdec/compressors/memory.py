@@ -24,11 +24,16 @@ __all__ = ["advise", "advise_feedback", "rate"]
 
 
 def rate(alpha: Any, compressor: Any, blocks: tuple[int, ...]) -> Any:
-    """The share of a difference by which its memory moves; None is 1/(2(omega + 1)), and 0 if nothing is lost."""
+    """The share of a difference by which its memory moves.
+
+    None is 1/(2(omega + 1)), 0 if nothing is lost, and 1 for a biased compressor, which is contractive itself.
+    """
     if alpha is not None:
         return alpha
     if isinstance(compressor, Identity):
         return 0.0
+    if not hasattr(compressor, "omega"):
+        return 1.0
     omega = compressor.omega(blocks)
     return jnp.where(jnp.asarray(omega) > 0, 1 / (2 * (omega + 1)), 0)
 

@@ -14,6 +14,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxdec._module import seed_key
 from jaxdec.loop import Carry, Trace, outline, simulate
 from jaxdec.sweeps.devices import CELL, CELLS, EVERYWHERE, default, gather, place
+from jaxdec.sweeps.lastmap import lastmap
 from jaxdec.sweeps.layout import Shape
 from jaxdec.sweeps.plan import Group
 
@@ -30,6 +31,7 @@ CPU_FULL = 256_000
 
 # As many seeds are at most in a unit that is stored: what a kill loses, and what several processes share, is a unit.
 STORED_SEEDS = 64
+LAST = True
 
 _STACKED = PartitionSpec(None, CELL)  # seeds by cells
 
@@ -44,8 +46,8 @@ class Horizon(NamedTuple):
     states: bool  # whether the last state comes back
 
 
-@partial(jax.jit, static_argnames=("structure", "batched", "shared", "horizon", "mesh"))
-def _grid(leaves, folds, keys, since, *, structure, batched, shared, horizon, mesh) -> Trace:
+@partial(jax.jit, static_argnames=("structure", "batched", "shared", "horizon", "mesh", "last"))
+def _grid(leaves, folds, keys, since, *, structure, batched, shared, horizon, mesh, last) -> Trace:
     """All seeds by all cells, (S, C, ...). What cells share is not batched: a minibatch is gathered once per seed.
 
     Where `shared`, cells share what the network remembers too, which is (S, ...). One seed is not mapped over: then a
@@ -65,7 +67,7 @@ def _grid(leaves, folds, keys, since, *, structure, batched, shared, horizon, me
 
     went = None if since is None else (None, Carry(None if shared else 0, 0))
     axes = [0 if b else None for b in batched], 0, None, went
-    inside = jax.vmap(one, in_axes=axes, out_axes=out(None if shared else 0, 0))
+    inside = (lastmap if last else jax.vmap)(one, in_axes=axes, out_axes=out(None if shared else 0, 0))
 
     def both(leaves, folds, keys, since):
         if len(keys) == 1:
@@ -98,7 +100,8 @@ class Engine:
     def _static(self, horizon: Horizon) -> dict[str, Any]:
         mesh = None if default(self.mesh) else self.mesh
         group = self.group
-        return dict(structure=group.structure, batched=group.batched, shared=self.shared, horizon=horizon, mesh=mesh)
+        static = dict(structure=group.structure, batched=group.batched, shared=self.shared, horizon=horizon, mesh=mesh)
+        return static | {"last": LAST}
 
     def _width(self, cells: int) -> int:
         """So many cells, and enough more for the devices to have equal shares."""

@@ -1,6 +1,6 @@
-"""The evaluation of a jaxpr with a trailing axis of cells; what of it is mapped is decided beforehand, by `flow`."""
+"""The evaluation of a jaxpr with a trailing axis of cells; what of it is mapped is known beforehand, by `flow`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -10,7 +10,7 @@ from jax import lax
 from jax.extend.core import Literal
 
 from jaxdec.sweeps.lastmap.equation import Equation, widened
-from jaxdec.sweeps.lastmap.flow import CALLS, inner, of_cond, of_results, of_scan, of_while
+from jaxdec.sweeps.lastmap.flow import CALLS, equations, inner, of_cond, of_results, of_scan, of_while
 from jaxdec.sweeps.lastmap.rules import rule_of
 
 __all__ = ["lastmap"]
@@ -22,6 +22,7 @@ def lastmap(
     out_axes: Any = 0,
     *,
     fell_back: Callable[[str], None] = lambda name: None,
+    pays: Callable[[int, Iterable[tuple[Any, list[bool]]]], bool] = lambda size, equations: True,
 ) -> Callable[..., Any]:
     """What `jax.vmap` gives, to rounding, computed with the mapped axis last.
 
@@ -33,6 +34,8 @@ def lastmap(
         in_axes: of the arguments, as for `jax.vmap`.
         out_axes: of the results, likewise.
         fell_back: is told the name of each primitive that `jax.vmap` was asked for.
+        pays: is asked, with the size of the axis and all equations that are mapped, whether to do so; if not, the whole
+            is left to `jax.vmap`.
 
     Raises:
         ValueError: if no argument is mapped, axes differ in size, or a result is mapped whose axis is None.
@@ -54,7 +57,9 @@ def lastmap(
         shapes = [_of_one(a, flag) for a, flag in zip(values, flags, strict=True)]
         closed, out = jax.make_jaxpr(alone, return_shape=True)(*shapes)
         cells = Cells(sizes.pop(), fell_back)
-        results, flags = cells.evaluate(closed.jaxpr, closed.consts, values, flags)
+        if not pays(cells.size, equations(closed, flags)):
+            return jax.vmap(f, in_axes, out_axes)(*args)
+        results, flags = cells.evaluate(*inner(closed), values, flags)
         if any(flag and axis is None for flag, axis in zip(flags, _axes(out_axes, out), strict=True)):
             raise ValueError("lastmap was asked for a result without the mapped axis, and it has one")
         placed = [
@@ -108,7 +113,7 @@ class Cells(NamedTuple):
         if e.name in CALLS:
             return self.evaluate(*inner(e.params[CALLS[e.name]]), e.values, e.mapped)[0]
         control = {"scan": self.scan, "while": self.loop, "cond": self.branches}.get(e.name)
-        rule = control or rule_of(e)
+        rule = control or rule_of(e.name)
         return self.fallback(e) if rule is None else rule(e)
 
     def fallback(self, e: Equation) -> list[Any]:

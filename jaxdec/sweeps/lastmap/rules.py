@@ -14,12 +14,97 @@ __all__ = ["APIECE", "rule_of"]
 Rule = Callable[[Equation], list[Any]]
 
 ELEMENTWISE = frozenset(
-    "abs acos acosh add add_any and asin asinh atan atan2 atanh bessel_i0e bessel_i1e bitcast_convert_type cbrt ceil clamp"
-    " clz complex conj convert_element_type copy copy_p cos cosh digamma div eq eq_to erf erf_inv erfc exp exp2 expm1 floor"
-    " ge gt igamma igamma_grad_a igammac imag integer_pow is_finite le le_to lgamma log log1p logistic lt lt_to max min mul"
-    " mulhi ne neg nextafter not or polygamma population_count pow random_clone random_fold_in random_seed real"
-    " reduce_precision regularized_incomplete_beta rem round rsqrt select_n shift_left shift_right_arithmetic"
-    " shift_right_logical sign sin sinh sqrt square stop_gradient sub tan tanh threefry2x32 xor zeta".split()
+    [
+        "abs",
+        "acos",
+        "acosh",
+        "add",
+        "add_any",
+        "and",
+        "asin",
+        "asinh",
+        "atan",
+        "atan2",
+        "atanh",
+        "bessel_i0e",
+        "bessel_i1e",
+        "bitcast_convert_type",
+        "cbrt",
+        "ceil",
+        "clamp",
+        "clz",
+        "complex",
+        "conj",
+        "convert_element_type",
+        "copy",
+        "copy_p",
+        "cos",
+        "cosh",
+        "digamma",
+        "div",
+        "eq",
+        "eq_to",
+        "erf",
+        "erf_inv",
+        "erfc",
+        "exp",
+        "exp2",
+        "expm1",
+        "floor",
+        "ge",
+        "gt",
+        "igamma",
+        "igamma_grad_a",
+        "igammac",
+        "imag",
+        "integer_pow",
+        "is_finite",
+        "le",
+        "le_to",
+        "lgamma",
+        "log",
+        "log1p",
+        "logistic",
+        "lt",
+        "lt_to",
+        "max",
+        "min",
+        "mul",
+        "mulhi",
+        "ne",
+        "neg",
+        "nextafter",
+        "not",
+        "or",
+        "polygamma",
+        "population_count",
+        "pow",
+        "random_clone",
+        "random_fold_in",
+        "random_seed",
+        "real",
+        "reduce_precision",
+        "regularized_incomplete_beta",
+        "rem",
+        "round",
+        "rsqrt",
+        "select_n",
+        "shift_left",
+        "shift_right_arithmetic",
+        "shift_right_logical",
+        "sign",
+        "sin",
+        "sinh",
+        "sqrt",
+        "square",
+        "stop_gradient",
+        "sub",
+        "tan",
+        "tanh",
+        "threefry2x32",
+        "xor",
+        "zeta",
+    ]
 )
 # Operands that must have the shape of the result; a shared number may stay one elsewhere.
 WHOLE = {"clamp": lambda k: k == 1, "random_fold_in": lambda k: True, "select_n": lambda k: k > 0,
@@ -27,29 +112,51 @@ WHOLE = {"clamp": lambda k: k == 1, "random_fold_in": lambda k: True, "select_n"
 
 # Their axes are counted from the front and are those of one cell.
 ALONG = frozenset(
-    "argmax argmin concatenate cumlogsumexp cummax cummin cumprod cumsum reduce_and reduce_max reduce_min reduce_or"
-    " reduce_prod reduce_xor rev sort split squeeze stack top_k".split()
+    [
+        "argmax",
+        "argmin",
+        "concatenate",
+        "cumlogsumexp",
+        "cummax",
+        "cummin",
+        "cumprod",
+        "cumsum",
+        "reduce_and",
+        "reduce_max",
+        "reduce_min",
+        "reduce_or",
+        "reduce_prod",
+        "reduce_xor",
+        "rev",
+        "sort",
+        "split",
+        "squeeze",
+        "stack",
+        "top_k",
+    ]
 )
 
 # Every result is of the operand in its place, and as mapped as that.
 APIECE = frozenset({"device_put", "optimization_barrier"})
 
 
-def rule_of(e: Equation) -> Rule | None:
-    """The rule for an equation, None where there is none."""
-    if e.name in ELEMENTWISE:
+def rule_of(name: str) -> Rule | None:
+    """The rule for a primitive, None where there is none."""
+    if name in ELEMENTWISE:
         return _elementwise
-    if e.name in ALONG:
+    if name in ALONG:
         return _along
-    if e.name in APIECE:
-        return lambda e: e.bind(*e.values)
-    return RULES.get(e.name)
+    return _apiece if name in APIECE else RULES.get(name)
 
 
 def _elementwise(e: Equation) -> list[Any]:
     whole = WHOLE.get(e.name, lambda k: False)
     number = lambda k: not e.mapped[k] and e.ndim(k) == 0 and not whole(k)  # primitives take it with any shape
     return e.bind(*(v if number(k) else e.full(k) for k, v in enumerate(e.values)))
+
+
+def _apiece(e: Equation) -> list[Any]:
+    return e.bind(*e.values)
 
 
 def _along(e: Equation) -> list[Any]:
@@ -90,7 +197,8 @@ def _pad(e: Equation) -> list[Any]:
         return e.bind(e.wide(0), value, padding_config=config)
     inside = lax.pad(jnp.ones(np.shape(e.wide(0)), bool), False, config)
     blank = jnp.zeros((), value.dtype)
-    return [lax.select(inside, *e.bind(e.wide(0), blank, padding_config=config), e.full(1))]
+    (padded,) = e.bind(e.wide(0), blank, padding_config=config)
+    return [lax.select(inside, padded, e.full(1))]
 
 
 def _reduce_window(e: Equation) -> list[Any]:

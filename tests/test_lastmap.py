@@ -239,7 +239,7 @@ PROGRAMS = {
     "logistic": (problems.logistic(data.binary(DIGITS, positive=range(5)), CLASSES, l2=0.1), networks.torus(2, 3)),
     "an exponential graph": (problems.quadratic(N, 20, noise=0.1), networks.exponential(N)),
     "arcs that fail": (quadratic(0.5), networks.lossy(UNDIRECTED, 0.3)),
-    "nodes that sleep": (quadratic(0.5), networks.sleeping(UNDIRECTED, outages.GilbertElliott(0.3, 0.5))),
+    "nodes that sleep": (quadratic(0.5), networks.sleeping(UNDIRECTED, outages.GilbertElliott(0.3, 2.0))),
     "matchings": (quadratic(0.5), networks.random_matchings(N)),
 }
 

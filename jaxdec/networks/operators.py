@@ -36,9 +36,9 @@ Form = Literal["identity", "average", "circulant", "table", "dense"]
 # One slot that is gathered costs about as much as so many columns of a matrix product (2 to 10, by n and d, on a CPU).
 COLUMNS_PER_SLOT = 4
 
-# On a CPU a vector of so many numbers at most is mixed by one loop with what computes it. With more, a loop that makes a
-# copy, and one over its slices, take 0.2 to 0.7 of the time of rolls, whose ends keep loops from being vectorized; on
-# tori gathers do.
+# On a CPU iterates of at most so many numbers are mixed in one loop with what computes them. With more, a loop that
+# makes a copy, and one over its slices, take 0.2 to 0.7 of the time of rolls, whose ends keep loops from being
+# vectorized; on tori gathers do.
 FUSED = 64
 
 
@@ -106,7 +106,7 @@ class Circulant(Masks):
         return sum(rest, start=first)
 
     def _slices(self, x):
-        """Of one copy of x that goes on beyond both ends. XLA must not do without it: it would compute x anew each time."""
+        """Of one copy of x that goes on beyond its ends. XLA is kept from fusing it away: it would compute x anew."""
         before, after = (max(0, *(sign * offset for (offset,) in self.offsets)) for sign in (-1, 1))
         around = jax.lax.optimization_barrier(jnp.concatenate([x[self.n - before :], x, x[:after]]))
         return (around[before + offset : before + offset + self.n] if offset else x for (offset,) in self.offsets)

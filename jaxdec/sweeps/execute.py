@@ -32,9 +32,9 @@ CPU_FULL = 256_000
 # As many seeds are at most in a unit that is stored: what a kill loses, and what several processes share, is a unit.
 STORED_SEEDS = 64
 
-# So many cells are at least computed side by side on the last axis, on a CPU. Where a round takes products of what cells
-# share with what is theirs, 16 cells take 0.55 to 0.95 of the time that `jax.vmap` takes, 64 take 0.3 to 0.8. Where it
-# is elementwise alone, the longer one of d and cells is to be last: 0.4 with 64 cells at d = 10, 1.25 with 32 at d = 32.
+# At least so many cells are computed side by side on the last axis, on a CPU. Where a round takes products of what they
+# share with what is their own, 16 take 0.55 to 0.95 of the time that `jax.vmap` takes, 64 take 0.3 to 0.8. Where a
+# round is elementwise, the longer one of d and cells is to be last: 64 at d = 10 take 0.4, 32 at d = 32 take 1.25.
 SIDE_BY_SIDE = 16
 
 _STACKED = PartitionSpec(None, CELL)  # seeds by cells
@@ -92,7 +92,7 @@ def _grid(leaves, folds, keys, since, *, structure, batched, shared, horizon, me
 
 
 def _pays(d: int, cells: int, equations: Iterable[tuple[Any, list[bool]]]) -> bool:
-    """Whether cells on the last axis are worth it. Not where `jax.vmap` would be asked for a part, as for convolutions."""
+    """Whether to have cells on the last axis. Not where `jax.vmap` would be asked for a part, as for convolutions."""
     if cells < SIDE_BY_SIDE:
         return False
     met = list(equations)

@@ -1,8 +1,8 @@
 """`lastmap`: `jax.vmap` with the mapped axis last, on which a CPU computes many small runs side by side.
 
 JAX's own rules move the axis to the front. On a CPU states (C, n, d) of a small d leave vector lanes idle, and cut
-`W @ x` into many small products; on (n, d, C) every elementwise loop runs over C, a product of a shared matrix with each
-cell's vectors is one product with a wider right side, and a row of `x` is one stretch of memory.
+`W @ x` into many small products; on (n, d, C) every elementwise loop runs over C, a product of a shared matrix with
+vectors of all cells is one product with a wider right side, and a row of `x` is one stretch of memory.
 
 The function is traced once, without the axis, and its equations are evaluated one by one. A value is either shared by
 all cells, of the shape it was traced with, or mapped, with one more, trailing, axis:

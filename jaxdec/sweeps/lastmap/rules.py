@@ -191,7 +191,7 @@ def _slice(e: Equation) -> list[Any]:
 
 
 def _pad(e: Equation) -> list[Any]:
-    operand, value = e.values
+    value = e.values[1]
     config = *e.params["padding_config"], (0, 0, 0)
     if not e.mapped[1]:
         return e.bind(e.wide(0), value, padding_config=config)

@@ -42,7 +42,7 @@ def agree(f, *args, in_axes=0):
 def values(seed, *shapes, mapped):
     """Arrays of those shapes, those that are mapped with an axis of cells in front; and the axes."""
     rng = np.random.default_rng(seed)
-    arrays = [rng.standard_normal((CELLS, *s) if m else s) for s, m in zip(shapes, mapped, strict=True)]
+    arrays = [jnp.asarray(rng.standard_normal((CELLS, *s) if m else s)) for s, m in zip(shapes, mapped, strict=True)]
     return arrays, tuple(0 if m else None for m in mapped)
 
 
@@ -126,7 +126,7 @@ def test_gathers_and_scatters_take_shared_and_mapped_places(name):
     for k in range(1, 8):
         mapped = k & 1, k & 2, k & 4
         (x, i, v), axes = values(k, (6, 3), (5,), (5, 3), mapped=mapped)
-        agree(PLACES[name], x, np.abs(9 * i).astype(np.int32) % 6, v, in_axes=axes)
+        agree(PLACES[name], x, jnp.abs(9 * i).astype(jnp.int32) % 6, v, in_axes=axes)
 
 
 @few

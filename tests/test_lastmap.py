@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from jax import lax
 
 from jaxdec import algorithms as A
-from jaxdec import data, networks, problems, run, sweep
+from jaxdec import data, graphs, networks, problems, run, sweep
 from jaxdec.loop import prepare, simulate
 from jaxdec.metrics import consensus, loss, named
-from jaxdec.networks import outages
+from jaxdec.networks import clocks, delays, outages
 from jaxdec.sweeps import execute, load
 from jaxdec.sweeps.lastmap import interpret, lastmap
 from jaxdec.testing.programs import numbers_of
@@ -157,11 +157,28 @@ def test_what_is_drawn_is_the_same_to_the_bit(shared):
 
 def test_an_unknown_operation_is_that_of_vmap_and_is_named():
     (a, b), axes = values(0, (4, 4), (4,), mapped=(True, False))
-    solve = lambda a, b: (jnp.linalg.inv(a @ a.T + jnp.eye(4)) @ b, jnp.sum(a))
+    solve = lambda a, b: (jnp.linalg.solve(a @ a.T + jnp.eye(4), b), jnp.sum(a))
     left = []
     same(lastmap(solve, axes, fell_back=left.append)(a, b), jax.vmap(solve, axes)(a, b))
     assert left
     assert "reduce_sum" not in left
+
+
+DECOMPOSITIONS = {
+    "cholesky": lambda a, b: jax.scipy.linalg.cho_solve(jax.scipy.linalg.cho_factor(a @ a.T + jnp.eye(4)), b),
+    "triangular": lambda a, b: jax.scipy.linalg.solve_triangular(jnp.tril(a) + 4 * jnp.eye(4), b),
+    "eigenvalues": lambda a, b: jnp.linalg.eigvalsh(a + a.T) * b,
+    "qr": lambda a, b: jnp.abs(jnp.linalg.qr(a)[1]) @ b,
+    "singular values": lambda a, b: jnp.linalg.svd(a, compute_uv=False) * b,
+    "the determinant": lambda a, b: jnp.linalg.slogdet(a)[1] * b,
+}
+
+
+@pytest.mark.parametrize("name", DECOMPOSITIONS)
+def test_decompositions_are_of_each_cell_by_itself(name):
+    for mapped in ((True, True), (True, False), (False, True)):
+        args, axes = values(1, (4, 4), (4,), mapped=mapped)
+        agree(DECOMPOSITIONS[name], *args, in_axes=axes)
 
 
 # Control flow.
@@ -234,21 +251,63 @@ def test_every_program_of_the_battery_is_that_of_vmap_and_nothing_falls_back(cas
 
 DIGITS = data.digits()
 CLASSES = data.iid(DIGITS, n=N)
+HALVES = data.binary(DIGITS, positive=range(5))
+GOSSIP, BURSTS = A.DSGD(lr=0.1), outages.GilbertElliott(0.3, 2.0)
+ROWS, CLIENTS = networks.random_digraph(N, 0.2), networks.server(N)
+
+
+def softmax(**how):
+    return problems.softmax(DIGITS, CLASSES, batch_size=4, **how)
+
+
+def events(network, speed, **how):
+    return networks.asynchronous(network, speed=speed, **how)
+
+
 PROGRAMS = {
-    "softmax, minibatches": (problems.softmax(DIGITS, CLASSES, batch_size=4), UNDIRECTED),
-    "logistic": (problems.logistic(data.binary(DIGITS, positive=range(5)), CLASSES, l2=0.1), networks.torus(2, 3)),
-    "an exponential graph": (problems.quadratic(N, 20, noise=0.1), networks.exponential(N)),
-    "arcs that fail": (quadratic(0.5), networks.lossy(UNDIRECTED, 0.3)),
-    "nodes that sleep": (quadratic(0.5), networks.sleeping(UNDIRECTED, outages.GilbertElliott(0.3, 2.0))),
-    "matchings": (quadratic(0.5), networks.random_matchings(N)),
+    "softmax, minibatches": (GOSSIP, softmax(), UNDIRECTED),
+    "softmax, other minibatches": (GOSSIP, softmax(sampling="subset"), UNDIRECTED),
+    "softmax, epochs": (GOSSIP, softmax(sampling="epochs"), UNDIRECTED),
+    "logistic": (GOSSIP, problems.logistic(HALVES, CLASSES, l2=0.1), networks.torus(2, 3)),
+    "proximal steps by Newton": (A.RelaxedADMM(penalty=1.0), problems.logistic(HALVES, CLASSES, l2=0.1), UNDIRECTED),
+    "an exponential graph": (GOSSIP, problems.quadratic(N, 20, noise=0.1), networks.exponential(N)),
+    "arcs that fail": (GOSSIP, quadratic(0.5), networks.lossy(UNDIRECTED, 0.3)),
+    "arcs that fail unknown to all": (A.ASYSONATA(lr=0.1), quadratic(0.5), networks.lossy(ROWS, BURSTS, "arcs")),
+    "running sums": (A.RobustStochasticGradientPush(lr=0.1, floor=0.05), quadratic(0.5), networks.lossy(ROWS, 0.3, "arcs")),
+    "pairs that fail": (
+        A.AB(lr=0.1),
+        quadratic(0.5),
+        networks.lossy(networks.push_pull(graphs.random_digraph(N, 0.3)), 0.3, "sender"),
+    ),
+    "held": (A.held(GOSSIP), quadratic(0.5), networks.lossy(UNDIRECTED, BURSTS, "arcs")),
+    "delayed iterates": (A.delayed(GOSSIP, delays.Uniform(1, 4, per="message")), quadratic(0.5), UNDIRECTED),
+    "delayed momentum": (A.delayed(A.DSGDm(lr=0.1, momentum=0.7), 2), quadratic(0.5), UNDIRECTED),
+    "delayed mass": (
+        A.delayed(A.StochasticGradientPush(lr=0.1), delays.Bandwidth(bandwidth=60.0), longest=3),
+        quadratic(0.5),
+        ROWS,
+    ),
+    "nodes that sleep": (GOSSIP, quadratic(0.5), networks.sleeping(UNDIRECTED, BURSTS)),
+    "nodes that sleep in turn": (GOSSIP, quadratic(0.5), networks.sleeping(UNDIRECTED, outages.Cyclic(5, 2))),
+    "nodes that wake at once": (GOSSIP, quadratic(0.5), networks.sleeping(UNDIRECTED, outages.AtLeast(2, 0.5))),
+    "nodes that wake now and then": (GOSSIP, quadratic(0.5), networks.sleeping(UNDIRECTED, outages.Poisson(0.5))),
+    "clients that sleep": (A.SCAFFOLD(lr=0.1, local_steps=2), quadratic(0.5), networks.sleeping(CLIENTS, 0.3)),
+    "clients of a cohort": (A.LocalSGD(lr=0.1, local_steps=2), softmax(), networks.server(N, cohort=2)),
+    "workers of many speeds": (A.AsynchronousSGD(lr=0.1), softmax(), events(CLIENTS, clocks.LogNormal(1.0, 0.5))),
+    "nodes of fixed speeds": (A.SWIFT(lr=0.1), softmax(), events(UNDIRECTED, clocks.Fixed(1.0), hears="all")),
+    "matchings": (GOSSIP, quadratic(0.5), networks.random_matchings(N)),
+    "one peer": (A.GradientTracking(lr=0.1), quadratic(0.5), networks.one_peer_random(N)),
+    "one after another": (A.DSGDm(lr=0.1, momentum=0.7), problems.quadratic(8, 3, noise=0.5), networks.one_peer_exponential(8)),
+    "drawn graphs": (GOSSIP, quadratic(0.5), networks.random_erdos_renyi(N, 0.5)),
+    "a pool": (GOSSIP, quadratic(0.5), networks.ou_equidyn(N, pool=5)),
 }
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(9)
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_programs_of_other_problems_and_networks_are_those_of_vmap(name):
-    problem, network = PROGRAMS[name]
-    one, args, axes = program(A.DSGD(lr=0.1), network, problem)
+    method, problem, network = PROGRAMS[name]
+    one, args, axes = program(method, network, problem)
     left = []
     found = jax.jit(lastmap(one, axes, fell_back=left.append))(*args)
     assert not left

@@ -11,7 +11,7 @@ from jax.extend.core import Literal
 
 from jaxdec.sweeps.lastmap.equation import Equation, widened
 from jaxdec.sweeps.lastmap.flow import CALLS, equations, inner, of_cond, of_results, of_scan, of_while
-from jaxdec.sweeps.lastmap.rules import rule_of
+from jaxdec.sweeps.lastmap.rules import in_front, rule_of
 
 __all__ = ["lastmap"]
 
@@ -117,11 +117,9 @@ class Cells(NamedTuple):
         return self.fallback(e) if rule is None else rule(e)
 
     def fallback(self, e: Equation) -> list[Any]:
-        """By `jax.vmap` of the primitive, over a leading axis."""
+        """What has no rule, and is said to have none."""
         self.fell_back(e.name)
-        front = [jnp.moveaxis(v, -1, 0) if mapped else v for v, mapped in zip(e.values, e.mapped, strict=True)]
-        axes = [0 if mapped else None for mapped in e.mapped]
-        return [jnp.moveaxis(a, 0, -1) for a in jax.vmap(e.bind, in_axes=axes)(*front)]
+        return in_front(e)
 
     def as_mapped(self, wanted: Sequence[bool], found: tuple[Sequence[Any], Sequence[bool]]) -> list[Any]:
         """Values, and those of the wanted ones widened that are shared."""

@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
 from jaxdec.sweeps.lastmap.equation import Equation
 
-__all__ = ["APIECE", "rule_of"]
+__all__ = ["APIECE", "MATRICES", "in_front", "rule_of"]
 
 Rule = Callable[[Equation], list[Any]]
 
@@ -136,6 +137,22 @@ ALONG = frozenset(
     ]
 )
 
+# Of stacks of matrices, which LAPACK takes one by one: the cells come in front, as by `jax.vmap`.
+MATRICES = frozenset(
+    [
+        "cholesky",
+        "eig",
+        "eigh",
+        "householder_product",
+        "lu",
+        "lu_pivots_to_permutation",
+        "qr",
+        "svd",
+        "triangular_solve",
+        "tridiagonal_solve",
+    ]
+)
+
 # Every result is of the operand in its place, and as mapped as that.
 APIECE = frozenset({"device_put", "optimization_barrier"})
 
@@ -146,7 +163,16 @@ def rule_of(name: str) -> Rule | None:
         return _elementwise
     if name in ALONG:
         return _along
+    if name in MATRICES:
+        return in_front
     return _apiece if name in APIECE else RULES.get(name)
+
+
+def in_front(e: Equation) -> list[Any]:
+    """By `jax.vmap` of the primitive, over a leading axis: what holds of every primitive."""
+    front = [jnp.moveaxis(v, -1, 0) if mapped else v for v, mapped in zip(e.values, e.mapped, strict=True)]
+    axes = [0 if mapped else None for mapped in e.mapped]
+    return [jnp.moveaxis(a, 0, -1) for a in jax.vmap(e.bind, in_axes=axes)(*front)]
 
 
 def _elementwise(e: Equation) -> list[Any]:

@@ -116,7 +116,8 @@ def real(value: Any) -> np.ndarray | None:
         found = np.asarray(float(value) if isinstance(value, int) and not isinstance(value, bool) else value)
     except (TypeError, ValueError, OverflowError):  # what is traced, a ragged list, an integer above all floats
         return None
-    if not (jnp.issubdtype(found.dtype, jnp.floating) or jnp.issubdtype(found.dtype, jnp.integer)):
+    known = found.dtype.kind in "fiu"  # others are of JAX
+    if not (known or jnp.issubdtype(found.dtype, jnp.floating) or jnp.issubdtype(found.dtype, jnp.integer)):
         return None
     return found.astype(np.float64)
 

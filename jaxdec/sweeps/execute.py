@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 from zlib import crc32
 
@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxdec._module import seed_key
+from jaxdec._module import seed_data
 from jaxdec.loop import Carry, Trace, outline, simulate
 from jaxdec.sweeps.devices import CELL, CELLS, EVERYWHERE, default, gather, place
-from jaxdec.sweeps.lastmap import lastmap, rule_of
+from jaxdec.sweeps.lastmap import in_front, lastmap, rule_of
 from jaxdec.sweeps.layout import Shape
 from jaxdec.sweeps.plan import Group
 
@@ -31,6 +31,9 @@ CPU_FULL = 256_000
 
 # As many seeds are at most in a unit that is stored: what a kill loses, and what several processes share, is a unit.
 STORED_SEEDS = 64
+
+# What `jax.vmap` is asked for with cells last: primitives without a rule, such as convolutions, and decompositions.
+APART = (None, in_front)
 
 # At least so many cells are computed side by side on the last axis, on a CPU. Where a round takes products of what they
 # share with what is their own, 16 take 0.55 to 0.95 of the time that `jax.vmap` takes, 64 take 0.3 to 0.8. Where a
@@ -91,13 +94,19 @@ def _grid(leaves, folds, keys, since, *, structure, batched, shared, horizon, me
     return both(leaves, folds, keys, since)
 
 
+@lru_cache(maxsize=256)
+def _analysis(shapes: tuple[Any, ...], arguments: Any, **static: Any) -> Any:
+    """What a backend says of the memory of a program, which is compiled for that; JAX keeps it for calls."""
+    return _grid.lower(*jax.tree.unflatten(arguments, shapes), **static).compile().memory_analysis()
+
+
 def _pays(d: int, cells: int, equations: Iterable[tuple[Any, list[bool]]]) -> bool:
-    """Whether to have cells on the last axis. Not where `jax.vmap` would be asked for a part, as for convolutions."""
+    """Whether to have cells on the last axis. Not where `jax.vmap` would be asked for a part."""
     if cells < SIDE_BY_SIDE:
         return False
     met = list(equations)
     products = any(eqn.primitive.name == "dot_general" and not all(mapped) for eqn, mapped in met)
-    return (products or 2 * cells >= 3 * d) and all(rule_of(eqn.primitive.name) for eqn, _ in met)
+    return (products or 2 * cells >= 3 * d) and all(rule_of(eqn.primitive.name) not in APART for eqn, _ in met)
 
 
 class Engine:
@@ -148,15 +157,15 @@ class Engine:
 
         wide = self._width(shape.cells)
         leaves = [like(c[0], wide, spec=CELLS) if len(c) > 1 else like(c[0]) for c in self.group.columns]
-        folds, keys = like(self.folds[0], wide, spec=CELLS), like(_key(0), shape.seeds)
+        folds, keys = like(self.folds[0], wide, spec=CELLS), like(seed_data(0), shape.seeds)
         since = None
         if resumed:
             of_cells = lambda a: like(a, shape.seeds, wide, spec=_STACKED)
             since = like(jnp.asarray(0)), self._each(of_cells, lambda a: like(a, shape.seeds), self.carried())
+        shapes, arguments = jax.tree.flatten((leaves, folds, keys, since))
         began = time.perf_counter()
-        program = _grid.lower(leaves, folds, keys, since, **self._static(horizon)).compile()
+        found = _analysis(tuple(shapes), arguments, **self._static(horizon))
         self.compiling += time.perf_counter() - began
-        found = program.memory_analysis()
         if found is None:  # a backend that does not say
             return 0
         scratch = CPU_SCRATCH if self._cpu else 1.0
@@ -233,7 +242,7 @@ class Engine:
     def _call(self, cells: Sequence[int], seeds: Sequence[int], horizon: Horizon, since: Any) -> Trace:
         wide = self._width(self.shape.cells)
         padded = [*cells, *[cells[-1]] * (wide - len(cells))]
-        keys = np.stack([_key(seed) for seed in [*seeds, *[seeds[-1]] * (self.shape.seeds - len(seeds))]])
+        keys = np.stack([seed_data(seed) for seed in [*seeds, *[seeds[-1]] * (self.shape.seeds - len(seeds))]])
         if since is not None:
             t, carry = since
             alone = lambda a: place(_pad(a, 0, self.shape.seeds), self.mesh, EVERYWHERE)
@@ -269,10 +278,9 @@ class Engine:
 
     def _launch(self, leaves: list[Any], folds: Any, keys: Any, since: Any, horizon: Horizon) -> Trace:
         began = time.perf_counter()
-        static = self._static(horizon)
-        program = _grid.lower(leaves, folds, keys, since, **static).compile()  # made once: JAX keeps it
-        compiled = time.perf_counter()
-        trace = jax.block_until_ready(program(leaves, folds, keys, since))
+        trace = _grid(leaves, folds, keys, since, **self._static(horizon))
+        compiled = time.perf_counter()  # a call returns when it is compiled, and before it has run
+        jax.block_until_ready(trace)
         self.compiling += compiled - began
         self.running += time.perf_counter() - compiled
         return trace
@@ -306,10 +314,6 @@ class Engine:
         if shapes(leaves) != shapes(jax.tree.leaves(expected)):
             raise ValueError(f"{where} holds states of another form than this version of jaxdec keeps; use a new store")
         return jax.tree.unflatten(jax.tree.structure(expected), leaves)
-
-
-def _key(seed: int) -> np.ndarray:
-    return np.asarray(jax.random.key_data(seed_key(seed)))
 
 
 def _split(items: Sequence[int], size: int) -> list[Sequence[int]]:

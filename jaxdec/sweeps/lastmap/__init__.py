@@ -17,6 +17,6 @@ all cells, of the shape it was traced with, or mapped, with one more, trailing, 
 """
 
 from jaxdec.sweeps.lastmap.interpret import lastmap
-from jaxdec.sweeps.lastmap.rules import rule_of
+from jaxdec.sweeps.lastmap.rules import in_front, rule_of
 
-__all__ = ["lastmap", "rule_of"]
+__all__ = ["in_front", "lastmap", "rule_of"]

@@ -273,7 +273,11 @@ PROGRAMS = {
     "an exponential graph": (GOSSIP, problems.quadratic(N, 20, noise=0.1), networks.exponential(N)),
     "arcs that fail": (GOSSIP, quadratic(0.5), networks.lossy(UNDIRECTED, 0.3)),
     "arcs that fail unknown to all": (A.ASYSONATA(lr=0.1), quadratic(0.5), networks.lossy(ROWS, BURSTS, "arcs")),
-    "running sums": (A.RobustStochasticGradientPush(lr=0.1, floor=0.05), quadratic(0.5), networks.lossy(ROWS, 0.3, "arcs")),
+    "running sums": (
+        A.RobustStochasticGradientPush(lr=0.1, floor=0.05),
+        quadratic(0.5),
+        networks.lossy(ROWS, 0.3, "arcs"),
+    ),
     "pairs that fail": (
         A.AB(lr=0.1),
         quadratic(0.5),
@@ -297,7 +301,11 @@ PROGRAMS = {
     "nodes of fixed speeds": (A.SWIFT(lr=0.1), softmax(), events(UNDIRECTED, clocks.Fixed(1.0), hears="all")),
     "matchings": (GOSSIP, quadratic(0.5), networks.random_matchings(N)),
     "one peer": (A.GradientTracking(lr=0.1), quadratic(0.5), networks.one_peer_random(N)),
-    "one after another": (A.DSGDm(lr=0.1, momentum=0.7), problems.quadratic(8, 3, noise=0.5), networks.one_peer_exponential(8)),
+    "one after another": (
+        A.DSGDm(lr=0.1, momentum=0.7),
+        problems.quadratic(8, 3, noise=0.5),
+        networks.one_peer_exponential(8),
+    ),
     "drawn graphs": (GOSSIP, quadratic(0.5), networks.random_erdos_renyi(N, 0.5)),
     "a pool": (GOSSIP, quadratic(0.5), networks.ou_equidyn(N, pool=5)),
 }
@@ -351,6 +359,16 @@ def test_cells_of_a_sweep_are_last_where_that_pays(evaluated):
             A.GradientTracking(lr=float(found.lr[k])), quadratic(0.5), networks.ring(N), rounds=6, every=2, seed=s
         )
         np.testing.assert_allclose(found.loss[dict(lr=k, seed=s)], alone.metrics["loss"], rtol=1e-10)
+
+
+def test_what_does_not_pay_is_traced_once_and_is_that_of_vmap():
+    traced = []
+    f = lambda x, s: traced.append(x) or {"a": jnp.tanh(s * x), "b": s}
+    x, s = jnp.arange(6.0).reshape(2, 3), jnp.asarray(0.5)
+    out = {"a": 1, "b": None}
+    found = lastmap(f, (1, None), out, pays=lambda size, equations: False)(x, s)
+    assert len(traced) == 1
+    same(found, jax.vmap(f, (1, None), out)(x, s))
 
 
 def test_a_sweep_with_cells_last_goes_on_to_the_bit(tmp_path, evaluated):

@@ -73,6 +73,7 @@ def test_what_configurations_share_is_not_batched_over_them():
     horizon = execute.Horizon(2, 1, named((consensus,)), True, False)
     keys = jax.random.key_data(jax.random.split(jax.random.key(0), 1))
     static = {"structure": group.structure, "batched": group.batched, "horizon": horizon, "mesh": None, "shared": True}
+    static |= {"d": None}  # cells are first
     text = execute._grid.lower(group.leaves(range(13)), np.zeros(13, np.uint32), keys, None, **static).as_text()
     assert "13x4x650" in text  # the iterates of all cells
     assert "13x4x5xui32" not in text  # but one draw of random bits
@@ -102,7 +103,7 @@ def test_the_local_rounds_of_proxskip_cost_no_gossip_where_a_call_runs_one_seed(
     for seeds in (1, 2):
         engine = execute.Engine(group, range(seeds), True, devices.mesh(1))
         horizon = execute.Horizon(6, 1, named((consensus,)), True, True)
-        keys = np.stack([execute._key(seed) for seed in range(seeds)])
+        keys = np.stack([execute.seed_data(seed) for seed in range(seeds)])
         programs[seeds] = execute._grid.trace(
             group.leaves(range(3)), engine.folds, keys, None, **engine._static(horizon)
         )

@@ -20,3 +20,7 @@ from jaxdec.sweeps.lastmap.interpret import lastmap
 from jaxdec.sweeps.lastmap.rules import in_front, rule_of
 
 __all__ = ["in_front", "lastmap", "rule_of"]
+
+
+def __dir__() -> list[str]:
+    return __all__

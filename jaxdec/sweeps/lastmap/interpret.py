@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.extend.core import Literal
+from jax.extend.core import Literal, jaxpr_as_fun
 
 from jaxdec.sweeps.lastmap.equation import Equation, widened
 from jaxdec.sweeps.lastmap.flow import CALLS, equations, inner, of_cond, of_results, of_scan, of_while
@@ -56,15 +56,16 @@ def lastmap(
         alone = lambda *each: f(*jax.tree.unflatten(structure, each))
         shapes = [_of_one(a, flag) for a, flag in zip(values, flags, strict=True)]
         closed, out = jax.make_jaxpr(alone, return_shape=True)(*shapes)
-        cells = Cells(sizes.pop(), fell_back)
+        cells, outs = Cells(sizes.pop(), fell_back), _axes(out_axes, out)
         if not pays(cells.size, equations(closed, flags)):
-            return jax.vmap(f, in_axes, out_axes)(*args)
+            results = jax.vmap(jaxpr_as_fun(closed), tuple(axes), outs)(*leaves)  # of what has been traced already
+            return jax.tree.unflatten(jax.tree.structure(out), results)
         results, flags = cells.evaluate(*inner(closed), values, flags)
-        if any(flag and axis is None for flag, axis in zip(flags, _axes(out_axes, out), strict=True)):
+        if any(flag and axis is None for flag, axis in zip(flags, outs, strict=True)):
             raise ValueError("lastmap was asked for a result without the mapped axis, and it has one")
         placed = [
             a if axis is None else jnp.moveaxis(a if flag else widened(a, cells.size), -1, axis)
-            for a, flag, axis in zip(results, flags, _axes(out_axes, out), strict=True)
+            for a, flag, axis in zip(results, flags, outs, strict=True)
         ]
         return jax.tree.unflatten(jax.tree.structure(out), placed)
 

@@ -144,6 +144,8 @@ def cast(tree: _T, dtype: Any) -> _T:
     dtype = jax.dtypes.canonicalize_dtype(dtype)
 
     def leaf(a):
+        if isinstance(a, jax.Array) and a.dtype == dtype:
+            return a
         if callable(a):
             return Constant(a)
         if isinstance(a, int | float | np.number) and not isinstance(a, bool):
@@ -161,7 +163,7 @@ def seed_key(seed: int) -> Any:
     [[0, 5], [1, 5]]
     """
     if _threefry():
-        return jax.random.wrap_key_data(seed_data(seed))
+        return jax.random.wrap_key_data(seed_data(seed))  # pyrefly: ignore  # it takes arrays of NumPy too
     with jax.enable_x64(True):
         return jax.random.key(np.uint64(seed))
 

@@ -56,6 +56,32 @@ def counted(monkeypatch):
     return traces
 
 
+def test_what_cells_share_is_checked_and_its_start_traced_once(monkeypatch):
+    kind, checked, traced = problems.Quadratic, [], []
+    check, init = kind.check, kind.init
+    monkeypatch.setattr(kind, "check", lambda p: checked.append(p) or check(p))
+    monkeypatch.setattr(kind, "init", lambda p, key: traced.append(p) or init(p, key))
+    problem, both = problems.quadratic(6, 4), {"ring": RING, "complete": networks.complete(6)}
+    for swept in ({"lr": np.geomspace(1e-3, 1e-2, 20)}, {"lr": [0.1, 0.2], "network": both}):
+        sweep(A.DSGD(lr=0.1), problem, swept.pop("network", RING), over=swept, seeds=1, rounds=1)
+    assert len(checked) == 1 + 2  # with each network
+    runs = [run(A.DSGD(lr=0.1), problem, RING, rounds=1, seed=seed) and len(traced) for seed in range(3)]
+    assert runs[0] == runs[1] == runs[2] > 0
+
+
+@pytest.mark.parametrize("wrong", [-1.0, 0.0, np.nan, np.inf, True, "0.1", 1j, 1e-60, 1e60])
+def test_a_cell_with_a_wrong_value_says_what_a_run_says(wrong):
+    over = [0.1 + 0.01 * k for k in range(20)]
+    x0 = np.zeros(3, np.float32)
+    with pytest.raises(ValueError, match=r"lr") as alone:
+        run(A.DSGD(lr=wrong), PROBLEM, RING, rounds=1, x0=x0)
+    for place in (0, 7, 19):
+        values = [*over[:place], wrong, *over[place:]]
+        with pytest.raises(ValueError, match=r"lr") as among:
+            sweep(A.DSGD(lr=0.1), PROBLEM, RING, over={"lr": values}, seeds=1, rounds=1, x0=x0)
+        assert str(among.value) == str(alone.value)
+
+
 def test_all_configurations_of_a_seed_see_the_same_noise_unless_they_are_to_be_independent():
     arguments = {"over": {"lr": [0.1, 0.1, 0.1]}, "seeds": 1, "rounds": 3}
     paired = sweep(A.DSGD(lr=0.1), PROBLEM, RING, **arguments).distance.isel(seed=0, round=-1)

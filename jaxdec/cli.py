@@ -1,4 +1,4 @@
-"""The command line: `jaxdec sweep`, `show`, `plot`, `export`, `repair`, `tune`, `reproduce`, `list` and `info`."""
+"""The command line: `sweep`, `show`, `plot`, `export`, `report`, `repair`, `tune`, `reproduce`, `list` and `info`."""
 
 import time
 from enum import StrEnum
@@ -22,6 +22,7 @@ from jaxdec.jobs import (
     described,
     digits_on_a_ring,
     draw,
+    drawable,
     extent,
     only,
     read,
@@ -30,10 +31,12 @@ from jaxdec.jobs import (
 from jaxdec.papers.command import command as reproduce_command
 from jaxdec.results import plotting
 from jaxdec.results.export import table, to_csv, to_latex
+from jaxdec.results.page import report
 from jaxdec.results.summary import known, primary
 from jaxdec.results.terminal import say
 from jaxdec.results.texts import verbatim
 from jaxdec.results.time import Link, add_time
+from jaxdec.spec import from_toml
 from jaxdec.storage.places import located, writable
 from jaxdec.sweeps import repair as repair_store
 from jaxdec.sweeps import sweep as run_sweep
@@ -64,6 +67,7 @@ __all__ = [
     "plot",
     "read",
     "repair",
+    "report_command",
     "show",
     "sweep",
     "tune_command",
@@ -236,6 +240,27 @@ def export(
         if latex is not None:
             latex.write_text(to_latex(results, metric) + "\n", encoding="utf-8")
     say(f"wrote {' and '.join(str(path) for path in (csv, latex) if path)}")
+
+
+@app.command(name="report")
+def report_command(
+    folder: Folder,
+    out: Annotated[Path, typer.Option(help="The page: .html.", **PATH)] = Path("report.html"),
+    metric: Metric = None,
+    spec: Annotated[
+        Path | None, typer.Option(help="The TOML file of the sweep, to draw its networks and who holds what.", **PATH)
+    ] = None,
+) -> None:
+    """Write one HTML file of stored results: tables, curves to choose from, comparisons, and what they were made of."""
+    with clear_errors():
+        results = read(folder)
+        writable(out)
+        parts = {} if spec is None else drawable(from_toml(spec))
+        try:
+            report(results, out, metric=metric, title=folder.resolve().name, **parts)
+        except ImportError as error:
+            raise ValueError(str(error)) from error
+    say(f"wrote {out}")
 
 
 @app.command()

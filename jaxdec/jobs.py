@@ -1,7 +1,7 @@
 """What the commands do besides sweeping: the default sweep, files in and out, what is said of a sweep."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from jaxdec.spec import from_toml
 from jaxdec.storage.codecs import check_codecs
 from jaxdec.storage.places import as_file, from_file
 from jaxdec.sweeps import load
+from jaxdec.sweeps.axes import objects
 
 __all__ = [
     "FIGURE_ERRORS",
@@ -28,6 +29,7 @@ __all__ = [
     "described",
     "digits_on_a_ring",
     "draw",
+    "drawable",
     "extent",
     "only",
     "read",
@@ -121,6 +123,19 @@ def draw(make: Callable[[], Any], path: Path) -> str | None:
     finally:
         plt.close("all")
     return None
+
+
+def drawable(experiment: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Of a sweep's arguments the networks that are graphs, and the problems whose nodes hold samples of classes."""
+    given = objects(*(experiment[kind] for kind in ("algorithms", "problems", "networks")))
+    return {
+        "network": {name: one for name, one in given["network"].items() if "server" not in one.provides},
+        "problem": {name: one for name, one in given["problem"].items() if _of_classes(one)},
+    }
+
+
+def _of_classes(problem: Any) -> bool:
+    return isinstance(problem, problems.FiniteSum) and problem.targets.ndim == 1 and problem.targets.dtype.kind in "iu"
 
 
 def extent(results: xr.Dataset) -> str:

@@ -330,7 +330,10 @@ def test_schedules_of_the_method_are_those_of_the_round():
     ("method", "network"),
     [
         (A.delayed(A.DSGDm(lr=0.1), delays.Uniform(0, 3, per="message")), UNDIRECTED),
-        (A.delayed(A.StochasticGradientPush(lr=0.1), delays.Uniform(0, 3)), lossy(PUSH, BURSTS, rule="sender")),
+        (
+            A.delayed(A.StochasticGradientPush(lr=0.1, floor=0.05), delays.Uniform(0, 3)),
+            lossy(PUSH, BURSTS, rule="sender"),
+        ),
         (A.delayed(A.DSGD(lr=0.1), 0), UNDIRECTED),
         (A.held(A.DSGD(lr=0.1)), lossy(UNDIRECTED, BURSTS, rule="arcs")),
     ],

@@ -74,6 +74,22 @@ def exhibit(sweeps=lambda: {"one": quadratic()}, claims=(), figure=lambda r: plo
     return Exhibit("small", "A small one", sweeps, figure, claims, **about)
 
 
+def test_the_arguments_of_a_budget_are_those_of_the_functions_that_make_the_exhibit():
+    made = lambda n, **more: {n: quadratic(seeds=more["seeds"])}
+    both = {"sweeps": lambda n, seeds, tuned: made(n, seeds=seeds), "tuned": lambda n, steps=3: {n: {"budget": steps}}}
+    one = exhibit(default={"n": "a", "seeds": 5}, fast={"seeds": 1}, full={"n": "b", "steps": 9}, **both)
+    assert one.searches("default") == {"a": {"budget": 3}}
+    assert one.searches("full") == {"b": {"budget": 9}}
+    assert [one.planned(budget, {})[n]["seeds"] for budget, n in (("fast", "a"), ("default", "a"), ("full", "b"))] == [
+        1,
+        5,
+        5,
+    ]
+    for wrong in ({"default": {"n": "a"}}, {"fast": {"round": 2}}, {"full": {"tuned": {}}}):
+        with pytest.raises(ValueError, match=r"'small' is made by functions of n, seeds, .*(seeds|round|tuned) has no"):
+            exhibit(**{"default": {"n": "a", "seeds": 5}, **both, **wrong})
+
+
 def test_a_paper_of_ones_own_is_run_drawn_judged_and_written_down(tmp_path):
     (tmp_path / "mine.py").write_text(MINE)
     said = call(tmp_path / "mine.py", "--out", tmp_path)

@@ -75,11 +75,12 @@ class Delayed(Wrapper):
         if not self.longest:
             return State(state.x, state, (), (), ()), cost
         found = products(self.method, problem, state, r)
-        keys = jax.vmap(jax.random.fold_in, (None, 0))(r.fold("delays"), jnp.arange(r.n))
+        of_node = jax.vmap(jax.random.fold_in, (None, 0))
+        keys = jax.random.key_data(of_node(r.fold("delays"), jnp.arange(r.n))) if self.delay.by_arc else ()
         never = jnp.full((*r.W.arcs.weight.shape, self.longest), 2 * self.longest)  # there is no such message
         left = never if self._facts.mixes == "iterates" else ()
         sent = tuple(jnp.zeros((r.n, self.longest, *a.shape[1:]), a.dtype) for a in found)
-        return State(state.x, state, jax.random.key_data(keys), left, sent), cost
+        return State(state.x, state, keys, left, sent), cost
 
     def step(self, problem, s, r):
         if not self.longest:

@@ -24,12 +24,17 @@ class Delays:
 
     by_bits: ClassVar[bool] = False  # whether longer messages take longer
 
+    @property
+    def by_arc(self) -> bool:
+        """Whether what is drawn is drawn once for each arc."""
+        return False
+
     def of(self, arcs: Arcs, keys: UInt32[Array, "n ..."], key: PRNGKey, bits: int) -> Int[Array, "n k"]:
         """How many rounds the messages of this round take.
 
         Args:
             arcs: those of W.
-            keys: the data of a key for each node, the same in all rounds of a seed.
+            keys: for a law `by_arc`, the data of a key for each node, the same in all rounds of a seed.
             key: of the round.
             bits: the length of a message.
         """
@@ -77,6 +82,10 @@ class Uniform(Delays):
     least: ScalarLike
     most: ScalarLike
     per: Literal["arc", "message"] = static(default="arc")
+
+    @property
+    def by_arc(self):
+        return self.per == "arc"
 
     def of(self, arcs, keys, key, bits):
         # Of 32 bits whatever the run's dtype: the delays of a seed are the same.

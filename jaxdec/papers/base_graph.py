@@ -47,7 +47,7 @@ def error(problem: Any, state: Any) -> Any:
     return distance(state.x) / distance(problem.b)
 
 
-def averaging(*, sizes: Sequence[int] = (25, 32), rounds: int = 30, seeds: int = 3, d: int = 8) -> Mapping[int, Any]:
+def averaging(*, sizes: Sequence[int], rounds: int, seeds: int, d: int) -> Mapping[int, Any]:
     """Averaging N(0, I) vectors over n nodes, for each n."""
 
     def of(n: int) -> dict[str, Any]:
@@ -160,6 +160,7 @@ PAPER = Paper(
             ),
             precision="float64",
             style="in the style of",
+            default={"sizes": (25, 32), "rounds": 30, "seeds": 3, "d": 8},
             fast={},
             along="n",
             assumed="the vectors, and that EquiTopo is drawn once",

@@ -2,7 +2,7 @@
 
 A file of one's own with a `PAPER` is run by `jaxdec reproduce FILE` as the papers of jaxdec are::
 
-    def sweeps(seeds=5, rounds=400):
+    def sweeps(*, seeds, rounds):
         ring = {"problems": problems.quadratic(8, 3), "networks": networks.ring(8), "rounds": rounds, "seeds": seeds}
         return {"ring": ring | {"algorithms": {"K-GT": algorithms.KGT(lr=0.1, local_steps=5)}}}
 
@@ -14,10 +14,12 @@ A file of one's own with a `PAPER` is run by `jaxdec reproduce FILE` as the pape
 
     exact = Claim("K-GT reaches the minimizer", worst, most=1e-3, source="derived", where="its guarantee without noise",
                   why="a thousandth of the distance at the start")
-    ring = Exhibit("ring", "K-GT on a ring", sweeps, figure, (exact,), fast={"seeds": 1}, precision="float64")
+    ring = Exhibit("ring", "K-GT on a ring", sweeps, figure, (exact,), default={"seeds": 5, "rounds": 400},
+                   fast={"seeds": 1}, precision="float64")
     PAPER = Paper("mine", "Mine (2030), On rings", (ring,))
 """
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
@@ -26,6 +28,7 @@ import numpy as np
 import xarray as xr
 
 from jaxdec import checks
+from jaxdec.sweeps import Tuned
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -100,10 +103,11 @@ class Verdict:
 class Exhibit:
     """A figure or table of a paper.
 
-    `sweeps(**arguments)` returns the arguments of `sweep` for each sweep, by name: those of the function's defaults
-    are the default budget's, `fast` and `full` are what is otherwise with the other two. With `tuned`, whose arguments
-    are the same and which returns those of `tune`, `sweeps` is given besides what was found, a `Tuned` for each name.
-    Where there are several sweeps, the results are laid side by side along the dimension `along`.
+    `sweeps(**arguments)` returns the arguments of `sweep` for each sweep, by name. `default` has its own arguments with
+    the default budget; `fast` and `full` are what is otherwise with the other two. `tuned`, where there is one, returns
+    the arguments of `tune`, and `sweeps` is given besides, as `tuned`, what was found: a `Tuned` for each name. Each of
+    the two functions gets those of the arguments that it names. Where there are several sweeps, the results are laid
+    side by side along the dimension `along`.
     """
 
     name: str
@@ -114,7 +118,8 @@ class Exhibit:
     _: KW_ONLY
     precision: Literal["float32", "float64"]
     style: Style = "in the style of"
-    fast: Mapping[str, Any]
+    default: Mapping[str, Any] = field(default_factory=dict)
+    fast: Mapping[str, Any] = field(default_factory=dict)
     full: Mapping[str, Any] = field(default_factory=dict)
     tuned: Callable[..., Mapping[Any, Mapping[str, Any]]] | None = None
     along: str = "algorithm"
@@ -134,14 +139,40 @@ class Exhibit:
                 f"the exhibit {self.name!r} needs data: say in stand_in what the fast budget takes instead"
             )
 
+        known = _parameters(self.sweeps) | (_parameters(self.tuned) if self.tuned else {})
+        needed = {name for name, default in known.items() if default is inspect.Parameter.empty} - {"tuned"}
+        for budget in BUDGETS:
+            given = {*self.arguments(budget)}
+            if wrong := sorted(needed - given | given - {*known} | given & {"tuned"}):
+                raise ValueError(
+                    f"the exhibit {self.name!r} is made by functions of {', '.join(known)}; with the budget {budget!r} "
+                    f"{', '.join(wrong)} has no value, or is none of them: see default, {budget}"
+                )
+
     def data(self, budget: Budget) -> tuple[str, ...]:
         """The files that it reads."""
         in_full = self.needs if self.needs_in_full is None else self.needs_in_full
         return {"fast": (), "default": self.needs, "full": in_full}[budget]
 
     def arguments(self, budget: Budget) -> Mapping[str, Any]:
-        """What `sweeps` is called with."""
-        return {"fast": self.fast, "default": {}, "full": self.full}[budget]
+        """What `tuned` and `sweeps` are called with."""
+        return {**self.default, **{"fast": self.fast, "default": {}, "full": self.full}[budget]}
+
+    def searches(self, budget: Budget) -> Mapping[Any, Mapping[str, Any]]:
+        """The arguments of `tune`."""
+        return {} if self.tuned is None else _called(self.tuned, self.arguments(budget))
+
+    def planned(self, budget: Budget, tuned: Mapping[Any, Tuned]) -> Mapping[Any, Mapping[str, Any]]:
+        """The arguments of `sweep`, with what was found by `tune`."""
+        return _called(self.sweeps, {**self.arguments(budget), "tuned": tuned})
+
+
+def _parameters(function: Callable[..., Any]) -> dict[str, Any]:
+    return {name: one.default for name, one in inspect.signature(function).parameters.items()}
+
+
+def _called(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+    return function(**{name: arguments[name] for name in _parameters(function) if name in arguments})
 
 
 @dataclass(frozen=True)

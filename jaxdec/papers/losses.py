@@ -44,12 +44,10 @@ LEAST, MOST = 1e-12, 1e3  # errors that are shown: what is more has diverged
 
 def error(problem: Any, state: Any) -> Any:
     """The root of mean_i ‖x_i - x*‖²: how far nodes are from the minimizer."""
-    return jnp.sqrt(jnp.mean(jnp.sum((state.x - problem.minimizer) ** 2, axis=1)))
+    return jnp.sqrt(jnp.mean(jnp.sum((state.x - problem.minimizer[None]) ** 2, axis=1)))
 
 
-def losses(
-    *, probabilities: Sequence[float] = PROBABILITIES, rounds: int = 3000, seeds: int = 3, d: int = 5
-) -> Mapping[str, Any]:
+def losses(*, probabilities: Sequence[float], rounds: int, seeds: int, d: int) -> Mapping[str, Any]:
     """All methods under all rules, over the probability of a loss."""
     networks_of = {rule: networks.lossy(networks.ring(SIZE), 0.1, rule) for rule in RULES}
     parts = {"algorithms": METHODS, "problems": problems.quadratic(SIZE, d, zeta=1.0), "networks": networks_of}
@@ -153,9 +151,13 @@ PAPER = Paper(
                 ),
             ),
             precision="float64",
+            default={"probabilities": PROBABILITIES, "rounds": 3000, "seeds": 3, "d": 5},
             fast={"probabilities": (0.0, 0.1, 0.3), "seeds": 1},
             full={"seeds": 20},
             assumed="the graph, the methods and their steps",
+            warned=tuple(
+                f"{type(method).__name__} {how}" for method in METHODS.values() for how in ("runs without", "on")
+            ),
         ),
     ),
 )

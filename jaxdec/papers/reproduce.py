@@ -101,13 +101,12 @@ def computed(
         ValueError: if seeds, or test data, that results are reported on were tuned on.
     """
     keep = lambda kind, name: {} if store is None else {"store": store / kind / as_file(str(name))}
-    arguments = exhibit.arguments(budget)
     with jax.enable_x64(exhibit.precision == "float64"), warnings.catch_warnings():
         for beginning in exhibit.warned:
             warnings.filterwarnings("ignore", message=re.escape(beginning))
-        searches = exhibit.tuned(**arguments) if exhibit.tuned else {}
+        searches = exhibit.searches(budget)
         found = {name: tune(**keep("tune", name), progress=progress, **one) for name, one in searches.items()}
-        sweeps = exhibit.sweeps(**arguments, **({"tuned": found} if exhibit.tuned else {}))
+        sweeps = exhibit.planned(budget, found)
         for search in searches.values():
             _apart(exhibit, search, sweeps)
         results = {name: sweep(**keep("sweep", name), progress=progress, **one) for name, one in sweeps.items()}

@@ -1,5 +1,6 @@
 from . import export, plotting
 from .labels import labelled
+from .page import report
 from .passes import add_passes
 from .result import Result
 from .shares import add_shares
@@ -25,5 +26,6 @@ __all__ = [
     "paired_differences",
     "plotting",
     "quantiles",
+    "report",
     "summarize",
 ]

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from jaxdec.data import Dataset, Partition, label_counts
 from jaxdec.results.labels import labelled
 from jaxdec.results.statistics import bootstrap, larger_is_better, quantiles
-from jaxdec.results.summary import KINDS, best, fields, known, swept
+from jaxdec.results.summary import KINDS, best, fields, known, others_at_best, swept
 from jaxdec.results.texts import verbatim
 
 if TYPE_CHECKING:
@@ -158,13 +158,7 @@ def sensitivity(results: Any, metric: str, *, over: str = "lr", ax: "Axes | None
     ax = ax or _axes()
     drawn, places = [], []
     for k, (label, one) in enumerate(_algorithms(dataset)):
-        others = [dim for dim in swept(one) if dim != over]
-        if others:
-            final = one[metric].isel(round=-1).reset_coords(drop=True)
-            sign = -1 if larger_is_better(metric) else 1
-            middle = (sign * final.where(np.isfinite(final), sign * np.inf)).median("seed")
-            chosen = middle.argmin([over, *others])
-            one = one.isel({dim: chosen[dim] for dim in others})
+        one = others_at_best(one, metric, over)
         low, middle, high = _band(one[metric].isel(round=-1).transpose("seed", over), "quantiles")
         at = one[fields(one, over)[0]].values
         at = at if np.issubdtype(at.dtype, np.number) else np.array([verbatim(value) for value in at])

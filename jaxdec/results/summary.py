@@ -21,6 +21,7 @@ __all__ = [
     "fields",
     "known",
     "masked",
+    "others_at_best",
     "primary",
     "ran",
     "summarize",
@@ -139,6 +140,17 @@ def best(results: Any, metric: str = "loss", *, largest: bool | None = None, at:
         return dataset
     final = final.reset_coords(drop=True)
     return dataset.isel(final.argmax(dims) if largest else final.argmin(dims))
+
+
+def others_at_best(dataset: xr.Dataset, metric: str, over: str) -> xr.Dataset:
+    """The dataset of an algorithm along one swept dimension, the other swept values at their best."""
+    others = [dim for dim in swept(dataset) if dim != over]
+    if not others:
+        return dataset
+    sign = -1 if larger_is_better(metric) else 1
+    final = dataset[metric].isel(round=-1).reset_coords(drop=True)
+    chosen = (sign * final.where(np.isfinite(final), sign * np.inf)).median("seed").argmin([over, *others])
+    return dataset.isel({dim: chosen[dim] for dim in others})
 
 
 def swept(dataset: xr.Dataset) -> list[str]:

@@ -105,7 +105,7 @@ def relabelling_permutes(s: Subject) -> str:
         if away < CLOSE:
             continue
         if _draws(s, network):
-            raise NotTested("step draws with r.key, row by row: renamed nodes draw other numbers")
+            raise NotTested("it draws with r.key, row by row: renamed nodes draw other numbers")
         raise LawBroken(
             f"expected renamed nodes to compute the same, state{name} is {away:.2g} away; look for what depends on a "
             "node's number"
@@ -117,12 +117,13 @@ def _renamed(a: Any, order: np.ndarray, arcs: bool) -> Any:
     """What the renamed nodes hold: their rows; in a dense W an arc has the number of its sender."""
     n = len(order)
     a = a[order] if a.ndim and a.shape[0] == n else a
-    return a[:, order] if arcs and a.ndim > 2 and a.shape[:2] == (n, n) else a
+    by_arc = arcs and a.shape[:2] == (n, n) and (a.ndim > 2 or a.dtype == bool)  # numbers (n, n) may be iterates, d = n
+    return a[:, order] if by_arc else a
 
 
 def _draws(s: Subject, network: Any) -> bool:
-    """Whether a step depends on the round's key: states differ where that alone is another, and only then."""
-    other = s.keys._replace(rounds=jax.random.key(s.seed + 10**6))
+    """Whether states depend on the keys of init and of rounds: they differ where those are others, and only then."""
+    other = s.keys._replace(init=jax.random.key(s.seed + 2 * 10**6), rounds=jax.random.key(s.seed + 10**6))
     one, again, two = (s.by_hand(3, network=network, count=False, keys=k)[-1].after for k in (s.keys, s.keys, other))
     differ = lambda a, b: any(gap(a, b) > 0 for a, b in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
     return differ(one, two) and not differ(one, again)
@@ -164,7 +165,10 @@ def absent_nodes_keep_their_rows(s: Subject) -> str:
             f'can be kept, state{name} has shape {list(leaf.shape)}; give it rows, or declare absent = "refused"',
         )
     network = s.unchanging
-    steps = s.by_hand(6, network=Asleep(network, network.provides), count=False)
+    try:
+        steps = s.by_hand(6, network=Asleep(network, network.provides), count=False)
+    except ValueError as error:
+        raise NotTested(f"it refuses a network of nodes that sleep: {error}") from error
     for t, step in enumerate(steps):
         for name, leaf in leaves(step.after).items():
             expect(

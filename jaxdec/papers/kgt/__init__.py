@@ -11,14 +11,14 @@ names convex and non-convex problems and a network trained on MNIST. What it sho
 """
 
 from jaxdec.papers.exhibits import Paper
-from jaxdec.papers.kgt import images, logistic, quadratics
+from jaxdec.papers.kgt import floors, images, logistic, saving
 
-__all__ = ["PAPER", "images", "logistic", "quadratics"]
+__all__ = ["PAPER", "floors", "images", "logistic", "saving"]
 
 PAPER = Paper(
     "kgt",
     "Liu, Lin, Koloskova, Stich (2023), Decentralized gradient tracking with local steps, arXiv:2301.01313",
-    (quadratics.FLOORS, quadratics.SAVING, logistic.LOGISTIC, images.MNIST),
+    (floors.FLOORS, saving.SAVING, logistic.LOGISTIC, images.MNIST),
 )
 
 

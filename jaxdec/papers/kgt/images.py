@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from jaxdec import data, networks, problems
 from jaxdec.metrics import consensus, loss, test
 from jaxdec.papers.exhibits import Claim, Exhibit
-from jaxdec.papers.kgt.quadratics import methods
+from jaxdec.papers.kgt.methods import methods
 from jaxdec.papers.sets import pictures
 from jaxdec.results import plotting
 from jaxdec.sweeps import Tuned
@@ -50,12 +50,11 @@ def _common(rounds: int) -> dict[str, Any]:
 
 def search(
     *,
-    given: str = "mnist",
-    model: Model = "MLP",
-    local_steps: Sequence[int] = (1, 5, 20),
-    rounds: int = 100,
-    seeds: int = 3,
-    budget: int = 12,
+    given: str,
+    model: Model,
+    local_steps: Sequence[int],
+    rounds: int,
+    budget: int,
 ) -> dict[int, Any]:
     """The step size with the least training loss at the end, for each method and K."""
     task = problem(given, model)
@@ -71,12 +70,11 @@ def search(
 def images(
     *,
     tuned: Mapping[int, Tuned],
-    given: str = "mnist",
-    model: Model = "MLP",
-    local_steps: Sequence[int] = (1, 5, 20),
-    rounds: int = 100,
-    seeds: int = 3,
-    budget: int = 12,
+    given: str,
+    model: Model,
+    local_steps: Sequence[int],
+    rounds: int,
+    seeds: int,
 ) -> dict[int, Any]:
     """Ring of 10, one class a node."""
     task = problem(given, model)
@@ -147,6 +145,7 @@ MNIST = Exhibit(
         ),
     ),
     precision="float32",
+    default={"given": "mnist", "model": "MLP", "local_steps": (1, 5, 20), "rounds": 100, "seeds": 3, "budget": 12},
     fast={"given": "digits", "model": "softmax", "local_steps": (1, 20), "rounds": 60, "seeds": 2},
     tuned=search,
     along="local_steps",

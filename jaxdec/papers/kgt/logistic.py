@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from jaxdec import data, networks, problems
 from jaxdec.metrics import consensus, grad_norm_sq
 from jaxdec.papers.exhibits import Claim, Exhibit
-from jaxdec.papers.kgt.quadratics import methods
+from jaxdec.papers.kgt.methods import methods
 from jaxdec.results import plotting
 from jaxdec.sweeps import Tuned
 
@@ -35,9 +35,7 @@ def _common(given: str, rounds: int) -> dict[str, Any]:
     }
 
 
-def search(
-    *, given: str = "a9a", local_steps: Sequence[int] = (1, 5, 20), rounds: int = 200, budget: int = 12
-) -> dict[int, Any]:
+def search(*, given: str, local_steps: Sequence[int], rounds: int, budget: int) -> dict[int, Any]:
     """The step size with the least gradient norm at the end, for each method and K."""
     common = _common(given, rounds)
     network, task = common.pop("networks"), problem(given)
@@ -54,10 +52,9 @@ def search(
 def logistic(
     *,
     tuned: Mapping[int, Tuned],
-    given: str = "a9a",
-    local_steps: Sequence[int] = (1, 5, 20),
-    rounds: int = 200,
-    budget: int = 12,
+    given: str,
+    local_steps: Sequence[int],
+    rounds: int,
 ) -> dict[int, Any]:
     """Ring of 10, exact gradients."""
     common, task = _common(given, rounds), problem(given)
@@ -115,9 +112,11 @@ LOGISTIC = Exhibit(
             source="derived",
             where="more progress in a round until the network is the bottleneck",
             why="half is far from equal",
+            budgets=("default", "full"),  # so few nodes' data let no larger step through with more local steps
         ),
     ),
     precision="float64",
+    default={"given": "a9a", "local_steps": (1, 5, 20), "rounds": 200, "budget": 12},
     fast={"given": "breast cancer", "local_steps": (1, 5), "rounds": 100},
     tuned=search,
     along="local_steps",

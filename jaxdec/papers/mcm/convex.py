@@ -54,11 +54,11 @@ def sweep_of(name: str, split: Split, algorithms: Any, epochs: int, seeds: int, 
 
 def convex(
     *,
-    sets: Sequence[str] = ("a9a", "phishing", "w8a"),
-    splits: Sequence[Split] = ("clusters", "iid"),
-    epochs: Mapping[tuple[str, Split], int] = EPOCHS,
-    seeds: int = 5,
-    names: Sequence[str] = METHODS,
+    sets: Sequence[str],
+    splits: Sequence[Split],
+    epochs: Mapping[tuple[str, Split], int],
+    seeds: int,
+    names: Sequence[str],
 ) -> dict[str, Any]:
     """Steps 1/L, quantization with one level in both directions."""
 
@@ -246,6 +246,13 @@ CONVEX = Exhibit(
     ),
     precision="float64",
     style="as in the authors' code",
+    default={
+        "sets": ("a9a", "phishing", "w8a"),
+        "splits": ("clusters", "iid"),
+        "epochs": EPOCHS,
+        "seeds": 5,
+        "names": METHODS,
+    },
     fast={"sets": (STAND_IN,), "splits": ("labels",), "names": ("SGD", "DIANA", "MCM", "Artemis"), "seeds": 20},
     full={"epochs": FULL},
     along="data",

@@ -70,11 +70,11 @@ def problem(found: data.Dataset, setting: Setting) -> problems.FiniteSum:
 
 def images(
     *,
-    sets: Sequence[str] = ("mnist",),
-    names: Sequence[str] = ("SGD", "DIANA", "MCM", "Artemis"),
-    epochs: int = 10,
-    seeds: int = 1,
-    records: int = 10,
+    sets: Sequence[str],
+    names: Sequence[str],
+    epochs: int,
+    seeds: int,
+    records: int,
 ) -> dict[str, Any]:
     """Step 0.1, random shares, minibatches drawn with replacement."""
 
@@ -194,6 +194,7 @@ IMAGES = Exhibit(
     ),
     precision="float32",
     style="as in the authors' code",
+    default={"sets": ("mnist",), "names": ("SGD", "DIANA", "MCM", "Artemis"), "epochs": 10, "seeds": 1, "records": 10},
     fast={"sets": ("digits",), "names": ("SGD", "MCM", "Artemis"), "epochs": 30, "seeds": 2},
     full={"sets": tuple(PUBLISHED), "names": METHODS, "epochs": 300, "seeds": 2, "records": 60},
     along="data",

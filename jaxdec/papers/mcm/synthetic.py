@@ -26,12 +26,12 @@ PUBLISHED = {"SGD": -4.2, "DIANA": -3.6, "MCM": -3.5, "Rand-MCM": -3.55, "Artemi
 
 def synthetic(
     *,
-    tasks_of: Sequence[str] = (NOISY, SQUARES, LOGISTIC),
-    names: Sequence[str] = METHODS,
-    epochs: int = 100,
-    exact: int = 400,
-    seeds: int = 5,
-    noisy_seeds: int = 30,
+    tasks_of: Sequence[str],
+    names: Sequence[str],
+    epochs: int,
+    exact: int,
+    seeds: int,
+    noisy_seeds: int,
 ) -> dict[str, Any]:
     """Steps 1/(L √k) with minibatches and 1/L without; one draw of the data, whose minimum is next to the authors'."""
 
@@ -128,6 +128,14 @@ SYNTHETIC = Exhibit(
     ),
     precision="float64",
     style="as in the authors' code",
+    default={
+        "tasks_of": (NOISY, SQUARES, LOGISTIC),
+        "names": METHODS,
+        "epochs": 100,
+        "exact": 400,
+        "seeds": 5,
+        "noisy_seeds": 30,
+    },
     fast={"tasks_of": (SQUARES, LOGISTIC), "names": ("DIANA", "MCM"), "seeds": 3},
     along="data",
     assumed="data of the same law, which the authors do not seed",

@@ -49,11 +49,11 @@ def _step(given: str, split: Split) -> float:
 
 def participation(
     *,
-    given: str = "a9a",
-    split: Split = "clusters",
-    epochs: int = 600,
-    seeds: int = 5,
-    names: Sequence[str] = ("SGD", "DIANA", "Rand-MCM", "Artemis", "DORE"),
+    given: str,
+    split: Split,
+    epochs: int,
+    seeds: int,
+    names: Sequence[str],
 ) -> dict[str, Any]:
     """Each client takes part with probability 1/2; quantization with two levels."""
     step = _step(given, split)
@@ -63,11 +63,11 @@ def participation(
 
 def memories(
     *,
-    given: str = "a9a",
-    split: Split = "clusters",
-    epochs: int = 600,
-    seeds: int = 5,
-    names: Sequence[str] = ("SGD", "Artemis", "Rand-MCM"),
+    given: str,
+    split: Split,
+    epochs: int,
+    seeds: int,
+    names: Sequence[str],
 ) -> dict[str, Any]:
     """Rand-MCM with a memory of the model for each client, with one, and with one that clients take over.
 
@@ -79,7 +79,7 @@ def memories(
     return {f"{given}, {split}": sweep_of(given, split, found, epochs, seeds, SHARE)}
 
 
-def alpha(*, given: str = "a9a", split: Split = "clusters", epochs: int = 200, seeds: int = 5) -> dict[str, Any]:
+def alpha(*, given: str, split: Split, epochs: int, seeds: int) -> dict[str, Any]:
     """MCM over rates of the model's memory: three that the theory allows, 0 and 1; and a method without one."""
     C, step = Quantization(levels=1), _step(given, split)
     omega = float(C.omega(tasks.solved(given, split).blocks))
@@ -191,6 +191,13 @@ PARTICIPATION = Exhibit(
             budgets=("fast",),
         ),
     ),
+    default={
+        "given": "a9a",
+        "split": "clusters",
+        "epochs": 600,
+        "seeds": 5,
+        "names": ("SGD", "DIANA", "Rand-MCM", "Artemis", "DORE"),
+    },
     fast=_FAST | {"names": ("DIANA", "Rand-MCM", "Artemis")},
     assumed="600 passes in place of 599",
     warned=("DORE.feedback",),
@@ -249,6 +256,7 @@ MEMORIES = Exhibit(
             budgets=("fast",),
         ),
     ),
+    default={"given": "a9a", "split": "clusters", "epochs": 600, "seeds": 5, "names": ("SGD", "Artemis", "Rand-MCM")},
     fast=_FAST | {"names": ("Rand-MCM",)},
     assumed="600 passes in place of 599",
     **_ABOUT,
@@ -307,6 +315,7 @@ ALPHA = Exhibit(
             budgets=("fast",),
         ),
     ),
+    default={"given": "a9a", "split": "clusters", "epochs": 200, "seeds": 5},
     fast=_FAST,
     full={"epochs": 600},
     assumed="200 passes, of 599 that the authors draw",

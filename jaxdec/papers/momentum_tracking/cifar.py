@@ -92,18 +92,16 @@ LENET_METHODS = tuple(LENET_ACCURACY)
 
 def search(
     *,
-    given: str = "cifar10",
-    model: Model = "LeNet",
-    classes: int = 4,
-    methods: Sequence[str] = LENET_METHODS,
-    steps: Sequence[float] = (0.02, 0.05, 0.12, 0.3),
-    batch_size: int = 25,
-    tested: int | None = 2000,
-    augmented: bool = False,
-    rounds: int = 400,
-    records: int = 10,
-    seeds: int = 3,
-    budget: int = 8,
+    given: str,
+    model: Model,
+    classes: int,
+    methods: Sequence[str],
+    steps: Sequence[float],
+    batch_size: int,
+    tested: int | None,
+    augmented: bool,
+    rounds: int,
+    budget: int,
 ) -> dict[str, Any]:
     """The step with the best accuracy at the end on images held out, for each method."""
     _, tuning = tasks(given, model, classes, batch_size, tested, augmented)
@@ -115,18 +113,15 @@ def search(
 def lenet(
     *,
     tuned: Mapping[str, Tuned],
-    given: str = "cifar10",
-    model: Model = "LeNet",
-    classes: int = 4,
-    methods: Sequence[str] = LENET_METHODS,
-    steps: Sequence[float] = (0.02, 0.05, 0.12, 0.3),
-    batch_size: int = 25,
-    tested: int | None = 2000,
-    augmented: bool = False,
-    rounds: int = 400,
-    records: int = 10,
-    seeds: int = 3,
-    budget: int = 8,
+    given: str,
+    model: Model,
+    classes: int,
+    batch_size: int,
+    tested: int | None,
+    augmented: bool,
+    rounds: int,
+    records: int,
+    seeds: int,
 ) -> dict[str, Any]:
     """Ring of 8, LeNet with GroupNorm, four classes a node."""
     final, _ = tasks(given, model, classes, batch_size, tested, augmented)
@@ -134,7 +129,7 @@ def lenet(
     return {"": parts | {"seeds": seeds} | horizon(rounds, records)}
 
 
-def vgg(*, rounds: int = 45000, seeds: int = 3) -> dict[str, Any]:
+def vgg(*, rounds: int, seeds: int) -> dict[str, Any]:
     """Ring of 8, VGG-11 with GroupNorm, two classes a node; lr 0.01, a tenth of it at 1/2 and at 3/4 of 1000 epochs."""
     final, _ = tasks("cifar10", "VGG-11", 2, 100, None, augmented=True)
     lr = optax.piecewise_constant_schedule(0.01, {rounds // 2: 0.1, 3 * rounds // 4: 0.1})
@@ -229,6 +224,20 @@ LENET = Exhibit(
         ),
     ),
     precision="float32",
+    default={
+        "given": "cifar10",
+        "model": "LeNet",
+        "classes": 4,
+        "methods": LENET_METHODS,
+        "steps": (0.02, 0.05, 0.12, 0.3),
+        "batch_size": 25,
+        "tested": 2000,
+        "augmented": False,
+        "rounds": 400,
+        "records": 10,
+        "seeds": 3,
+        "budget": 8,
+    },
     fast={
         "given": "digits",
         "model": "perceptron",
@@ -254,6 +263,7 @@ VGG = Exhibit(
     tuple(_published(name, found, 3, _NOTEBOOK) for name, found in VGG_ACCURACY.items()),
     precision="float32",
     style="as in the authors' code",
+    default={"rounds": 45000, "seeds": 3},
     fast={},
     budgets=("full",),
     needs=("cifar10", LABELS),

@@ -87,9 +87,7 @@ def problem(dataset: data.Dataset, n: int = NODES, *, hidden: int = 64, batch_si
     return problems.neural(network, dataset, by_class(dataset, n), batch_size=batch_size, l2=1e-3)
 
 
-def search(
-    *, rounds: int = 320, seeds: int = 3, budget: int = 12, methods: Sequence[str] = tuple(METHODS)
-) -> dict[str, Any]:
+def search(*, rounds: int, seeds: int, budget: int, methods: Sequence[str]) -> dict[str, Any]:
     """The step with the best accuracy on other samples of the same clusters, for each method."""
     return {
         "steps": {"algorithms": algorithms(methods), "problem": problem(clusters(held="validation"))}
@@ -102,10 +100,8 @@ def search(
 def toy(
     *,
     tuned: Mapping[str, Tuned],
-    rounds: int = 320,
-    seeds: int = 3,
-    budget: int = 12,
-    methods: Sequence[str] = tuple(METHODS),
+    rounds: int,
+    seeds: int,
 ) -> dict[str, Any]:
     """Ring of 10, one class a node."""
     task = {"problems": problem(clusters()), "networks": networks.ring(NODES)}
@@ -180,6 +176,7 @@ TOY = Exhibit(
         ),
     ),
     precision="float32",
+    default={"rounds": 320, "seeds": 3, "budget": 12, "methods": tuple(METHODS)},
     fast={"rounds": 160, "seeds": 1, "budget": 4, "methods": ("DSGDm", "DecentLaM", "Momentum Tracking")},
     full={"seeds": 10},
     tuned=search,

@@ -26,17 +26,16 @@ METHODS = ("DSGDm", "QG-DSGDm", "DecentLaM", "Momentum Tracking")
 
 def search(
     *,
-    given: str = "mnist",
-    model: Model = "perceptron",
-    on: Sequence[str] = tuple(NETWORKS),
-    classes: int = 4,
-    methods: Sequence[str] = METHODS,
-    steps: Sequence[float] = (0.03, 0.1, 0.3, 1.0),
-    batch_size: int = 32,
-    augmented: bool = False,
-    rounds: int = 500,
-    seeds: int = 3,
-    budget: int = 8,
+    given: str,
+    model: Model,
+    on: Sequence[str],
+    classes: int,
+    methods: Sequence[str],
+    steps: Sequence[float],
+    batch_size: int,
+    augmented: bool,
+    rounds: int,
+    budget: int,
 ) -> dict[str, Any]:
     """The step with the best accuracy on images held out, for each method and graph."""
     _, tuning = tasks(given, model, classes, batch_size, None, augmented)
@@ -48,17 +47,14 @@ def search(
 def graphs(
     *,
     tuned: Mapping[str, Tuned],
-    given: str = "mnist",
-    model: Model = "perceptron",
-    on: Sequence[str] = tuple(NETWORKS),
-    classes: int = 4,
-    methods: Sequence[str] = METHODS,
-    steps: Sequence[float] = (0.03, 0.1, 0.3, 1.0),
-    batch_size: int = 32,
-    augmented: bool = False,
-    rounds: int = 500,
-    seeds: int = 3,
-    budget: int = 8,
+    given: str,
+    model: Model,
+    on: Sequence[str],
+    classes: int,
+    batch_size: int,
+    augmented: bool,
+    rounds: int,
+    seeds: int,
 ) -> dict[str, Any]:
     """Eight nodes, 1/(degree + 1) to each neighbour and to itself, as the authors weigh them."""
     final, _ = tasks(given, model, classes, batch_size, None, augmented)
@@ -133,6 +129,19 @@ GRAPHS = Exhibit(
         ),
     ),
     precision="float32",
+    default={
+        "given": "mnist",
+        "model": "perceptron",
+        "on": tuple(NETWORKS),
+        "classes": 4,
+        "methods": METHODS,
+        "steps": (0.03, 0.1, 0.3, 1.0),
+        "batch_size": 32,
+        "augmented": False,
+        "rounds": 500,
+        "seeds": 3,
+        "budget": 8,
+    },
     fast={"given": "digits", "classes": 2, "methods": ("DSGDm", "Momentum Tracking"), "rounds": 100, "seeds": 1}
     | {"on": ("ring", "semantic exponential"), "budget": 4, "batch_size": 16},
     full={"given": "cifar10", "model": "LeNet", "steps": (0.005, 0.01, 0.05), "batch_size": 100, "augmented": True}

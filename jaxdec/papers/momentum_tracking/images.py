@@ -57,12 +57,11 @@ def tasks(given: str, classes: tuple[int, ...], batch_size: int = 32) -> dict[in
 
 def search(
     *,
-    given: str = "mnist",
-    classes: tuple[int, ...] = (1, 2, 4, 10),
-    methods: Sequence[str] = tuple(METHODS),
-    rounds: int = 500,
-    seeds: int = 3,
-    budget: int = 8,
+    given: str,
+    classes: tuple[int, ...],
+    methods: Sequence[str],
+    rounds: int,
+    budget: int,
 ) -> dict[int, Any]:
     """The step with the best accuracy on images held out, for each method and number of classes."""
     return {
@@ -76,12 +75,10 @@ def search(
 def k_class(
     *,
     tuned: Mapping[int, Tuned],
-    given: str = "mnist",
-    classes: tuple[int, ...] = (1, 2, 4, 10),
-    methods: Sequence[str] = tuple(METHODS),
-    rounds: int = 500,
-    seeds: int = 3,
-    budget: int = 8,
+    given: str,
+    classes: tuple[int, ...],
+    rounds: int,
+    seeds: int,
 ) -> dict[int, Any]:
     """Ring of 10, the fewer classes a node, the further apart the nodes."""
     common = {"networks": networks.ring(NODES), "seeds": seeds} | horizon(rounds, 10)
@@ -202,6 +199,14 @@ K_CLASS = Exhibit(
         ),
     ),
     precision="float32",
+    default={
+        "given": "mnist",
+        "classes": (1, 2, 4, 10),
+        "methods": tuple(METHODS),
+        "rounds": 500,
+        "seeds": 3,
+        "budget": 8,
+    },
     fast={"given": "digits", "classes": (1, 10), "methods": ("DSGDm", "Momentum Tracking")}
     | {"rounds": 100, "seeds": 1, "budget": 4},
     full={"rounds": 1000, "seeds": 10},

@@ -55,7 +55,7 @@ def error(problem: Any, state: Any) -> Any:
     return jnp.sum((state.x - problem.minimizer[None]) ** 2) / jnp.sum(problem.b**2)
 
 
-def averaging(*, rounds: int = 60, seeds: int = 3, d: int = 1024, n: int = 10, draw: int = 0) -> Mapping[str, Any]:
+def averaging(*, rounds: int, seeds: int, d: int, n: int, draw: int) -> Mapping[str, Any]:
     """Averaging N(0, I) vectors."""
     x0 = np.random.default_rng(draw).standard_normal((n, d))
     problem = problems.Quadratic(jnp.ones((n, d)), jnp.asarray(x0))
@@ -160,6 +160,7 @@ GOSSIP = Exhibit(
         ),
     ),
     precision="float64",
+    default={"rounds": 60, "seeds": 3, "d": 1024, "n": 10, "draw": 0},
     fast={"rounds": 50, "seeds": 2},
     full={"seeds": 20},
     assumed="random digraphs from a seed, and the law of the vectors",

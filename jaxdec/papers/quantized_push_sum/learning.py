@@ -22,9 +22,7 @@ __all__ = ["CONVEX", "MNIST", "mean_estimation", "sigmoid"]
 # The mean of samples.
 
 
-def mean_estimation(
-    *, nodes: Sequence[int] = (8, 32), rounds: Sequence[int] = (100, 400, 1600, 6400), seeds: int = 20, d: int = 64
-) -> Mapping[str, Any]:
+def mean_estimation(*, nodes: Sequence[int], rounds: Sequence[int], seeds: int, d: int) -> Mapping[str, Any]:
     """f_i(x) = ‖x - m_i‖², m_i ~ N(0, I), gradients with noise N(0, 4 I / d); lr = √n / (8 L √T) for T rounds, L = 2.
 
     The noise is that of one of a node's samples, in expectation of the square. It starts at the minimizer of the mean.
@@ -107,6 +105,7 @@ CONVEX = Exhibit(
         ),
     ),
     precision="float64",
+    default={"nodes": (8, 32), "rounds": (100, 400, 1600, 6400), "seeds": 20, "d": 64},
     fast={"nodes": (8,), "rounds": (100, 400, 1600), "seeds": 5},
     full={"seeds": 100},
     along="setting",
@@ -119,9 +118,7 @@ CONVEX = Exhibit(
 METHODS = {"exact": None, "4 bits, ℓ∞": quantizer(4), "6 bits, ℓ2": quantizer(6, "l2")}
 
 
-def sigmoid(
-    *, given: str = "mnist", rounds: int = 1500, seeds: int = 2, lr: float = 0.5, held: int | None = 1000
-) -> Mapping[str, Any]:
+def sigmoid(*, given: str, rounds: int, seeds: int, lr: float, held: int | None) -> Mapping[str, Any]:
     """A network with 10 hidden sigmoid units, 10 nodes with `held` samples each, minibatches of 10."""
     found = pictures(given, tested=2000)
     kept = found if held is None else data.take(found, 10 * held)
@@ -201,6 +198,7 @@ MNIST = Exhibit(
         ),
     ),
     precision="float32",
+    default={"given": "mnist", "rounds": 1500, "seeds": 2, "lr": 0.5, "held": 1000},
     fast={"given": "digits", "rounds": 300, "held": None},
     full={"seeds": 10},
     needs=("mnist",),

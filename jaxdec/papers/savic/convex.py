@@ -89,13 +89,12 @@ def _tasks(given: str, splits: tuple[str, ...], draws: int) -> dict[str, Any]:
 
 def search(
     *,
-    given: str = "phishing",
-    splits: tuple[str, ...] = ("iid", "clusters"),
-    draws: int = 5,
-    rounds: int = 100,
-    seeds: int = 4,
-    budget: int = 12,
-    methods: tuple[str, ...] = tuple(METHODS),
+    given: str,
+    splits: tuple[str, ...],
+    draws: int,
+    rounds: int,
+    budget: int,
+    methods: tuple[str, ...],
 ) -> dict[str, Any]:
     """The best step size of each method on each problem."""
     chosen = {name: METHODS[name] for name in methods}
@@ -112,13 +111,11 @@ def search(
 def convex(
     *,
     tuned: Mapping[str, Tuned],
-    given: str = "phishing",
-    splits: tuple[str, ...] = ("iid", "clusters"),
-    draws: int = 5,
-    rounds: int = 100,
-    seeds: int = 4,
-    budget: int = 12,
-    methods: tuple[str, ...] = tuple(METHODS),
+    given: str,
+    splits: tuple[str, ...],
+    draws: int,
+    rounds: int,
+    seeds: int,
 ) -> dict[str, Any]:
     """Every method at its step on every problem, on fresh seeds."""
     horizon = {"rounds": rounds, "every": rounds // 10, "seeds": seeds, "metrics": (suboptimality,)}
@@ -239,7 +236,16 @@ CONVEX = Exhibit(
         ),
     ),
     precision="float64",
-    fast={"given": "breast cancer", "splits": ("labels",), "draws": 1, "rounds": 50, "seeds": 2, "budget": 9,
+    default={
+        "given": "phishing",
+        "splits": ("iid", "clusters"),
+        "draws": 5,
+        "rounds": 100,
+        "seeds": 4,
+        "budget": 12,
+        "methods": tuple(METHODS),
+    },
+fast={"given": "breast cancer", "splits": ("labels",), "draws": 1, "rounds": 50, "seeds": 2, "budget": 9,
           "methods": ("Local SGD", "OASIS", "RMSProp", "Adam", "FedAdam")},
     full={"draws": 20, "seeds": 10},
     tuned=search,

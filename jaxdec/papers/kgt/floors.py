@@ -1,6 +1,6 @@
-"""K-GT on least squares: where methods come to rest, and what local steps save."""
+"""Where K-GT and others come to rest on least squares, over heterogeneity and local steps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -9,27 +9,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
 
 from jaxdec import graphs, networks, problems
-from jaxdec.algorithms import KGT, LED, LocalDSGD, PeriodicalGT
 from jaxdec.metrics import consensus, grad_norm_sq
 from jaxdec.papers.exhibits import Claim, Exhibit
+from jaxdec.papers.kgt.methods import PROGRAM, look, methods, over_steps
 from jaxdec.results import plotting
 
-__all__ = [
-    "FLOORS",
-    "INDEPENDENT",
-    "SAVING",
-    "STEP",
-    "at_rest",
-    "fixed_point",
-    "floors",
-    "least_squares",
-    "methods",
-    "rounds_to",
-    "saving",
-]
+__all__ = ["FLOORS", "INDEPENDENT", "STEP", "at_rest", "fixed_point", "floors", "least_squares"]
 
 STEP = 0.2  # K lr of `floors`
 NOISE = "problem.noise"
@@ -48,16 +35,6 @@ INDEPENDENT = {
 }
 
 
-def methods(K: int, lr: float) -> dict[str, Any]:
-    """The four methods."""
-    return {
-        "K-GT": KGT(lr=lr, local_steps=K),
-        "Periodical GT": PeriodicalGT(lr=lr, local_steps=K),
-        "LED": LED(lr=lr, local_steps=K),
-        "local DSGD": LocalDSGD(lr=lr, local_steps=K),
-    }
-
-
 def least_squares(n: int, d: int, *, zeta: float, sigma: float, seed: int = 0) -> problems.Quadratic:
     """f_i with gradient (i²/n²) x - i n^(-3/2) b_i, b_i ~ N(0, zeta² I / i²), and noise N(0, sigma² I / d); i = 1..n.
 
@@ -69,17 +46,14 @@ def least_squares(n: int, d: int, *, zeta: float, sigma: float, seed: int = 0) -
     return problems.Quadratic(jnp.asarray(np.tile(i**2 / n**2, d)), jnp.asarray(i * n**-1.5 * b), sigma)
 
 
-# Floors.
-
-
 def floors(
     *,
-    sigmas: Sequence[float] = (1.0, 0.0),
-    zetas: Sequence[float] = (0.0, 10.0, 100.0),
-    local_steps: Sequence[int] = (1, 5, 20),
-    seeds: int = 5,
-    rounds: int = 4000,
-    every: int = 10,
+    sigmas: Sequence[float],
+    zetas: Sequence[float],
+    local_steps: Sequence[int],
+    seeds: int,
+    rounds: int,
+    every: int,
 ) -> dict[str, Any]:
     """Ring of 20, d = 10, x0 = 1, K lr = 0.2.
 
@@ -163,9 +137,9 @@ def floors_figure(results: xr.Dataset) -> Figure:
             (c, "consensus", "consensus error at rest"),
         ):
             steps = rest["local_steps"].values
-            _over_steps(ax, steps, label)
+            over_steps(ax, steps, label)
             for k, name in enumerate(rest["algorithm"].values):
-                ax.plot(steps, rest[metric].sel(algorithm=name), **_look(k), label=name)
+                ax.plot(steps, rest[metric].sel(algorithm=name), **look(k), label=name)
                 known = [INDEPENDENT.get((name, K)) for K in steps]
                 marks = [np.nan if one is None else one[metric == "consensus"] for one in known]
                 ax.plot(steps, marks, "_", color="0.2", ms=14, mew=1.2, zorder=5)
@@ -174,7 +148,6 @@ def floors_figure(results: xr.Dataset) -> Figure:
     return figure
 
 
-_PROGRAM = "a program in NumPy, written apart"
 FLOORS = Exhibit(
     "floors",
     "Where methods come to rest on least squares, over heterogeneity and local steps",
@@ -186,7 +159,7 @@ FLOORS = Exhibit(
             _off,
             most=0.25,
             source="independent",
-            where=_PROGRAM,
+            where=PROGRAM,
             why="means over 800 rounds of 5 seeds differ by 10 % from draw to draw, and two digits are known",
             budgets=("default", "full"),
         ),
@@ -195,7 +168,7 @@ FLOORS = Exhibit(
             _off,
             most=0.4,
             source="independent",
-            where=_PROGRAM,
+            where=PROGRAM,
             why="as above, with 2 seeds",
             budgets=("fast",),
         ),
@@ -219,13 +192,21 @@ FLOORS = Exhibit(
         Claim(
             "without noise K-GT, Periodical GT and LED are exact: squared gradient norm",
             _least,
-            most=1e-20,
+            most=1e-18,
             source="derived",
             where="their fixed point",
-            why="rounding in float64 with gradients of norm up to 100",
+            why="rounding in float64: 1e-16 of gradients of norm up to 100 in each of a few thousand steps, squared",
         ),
     ),
     precision="float64",
+    default={
+        "sigmas": (1.0, 0.0),
+        "zetas": (0.0, 10.0, 100.0),
+        "local_steps": (1, 5, 20),
+        "seeds": 5,
+        "rounds": 4000,
+        "every": 10,
+    },
     fast={"zetas": (10.0, 100.0), "local_steps": (5,), "seeds": 2, "rounds": 3000, "every": 50},
     full={"seeds": 20},
     assumed="step size, size of the ring and start",
@@ -241,142 +222,3 @@ def fixed_point(problem: problems.Quadratic, W: np.ndarray, lr: float, K: int) -
     a, b = np.asarray(problem.A, np.float64), np.asarray(problem.b, np.float64)
     rho = (1 - lr * a[:, :1]) ** K
     return np.linalg.solve(np.eye(len(W)) - W * rho.T, W @ ((1 - rho) * b / a))
-
-
-# Saving.
-
-
-def saving(
-    *,
-    local_steps: Sequence[int] = (1, 2, 5, 10, 20),
-    curvatures: Sequence[tuple[float, float]] = ((1.0, 1.0), (0.5, 1.0)),
-    lr: float = 0.005,
-    zeta: float = 10.0,
-    rounds: int = 4500,
-    draw: int = 0,
-) -> dict[str, Any]:
-    """Ring of 16, no noise, a small step.
-
-    f_i(x) = a_i ‖x‖²/2 - b_i'x, d = 10, b_i ~ N(0, zeta² I), x0 = 1, with a_i equally spaced over an interval.
-    """
-    n, d = 16, 10
-    b = jnp.asarray(zeta * np.random.default_rng(draw).standard_normal((n, d)))
-    given = {
-        f"{low:g} to {high:g}": problems.Quadratic(jnp.asarray(np.tile(np.linspace(low, high, n)[:, None], d)), b)
-        for low, high in curvatures
-    }
-    chosen = {name: method for name, method in methods(1, lr).items() if name in ("K-GT", "local DSGD")}
-    horizon: dict[str, Any] = {"seeds": 1, "rounds": rounds, "metrics": (grad_norm_sq,)}
-    steps = {"over": {"local_steps": list(local_steps)}, "x0": np.ones(d)}
-    return {"ring": {"algorithms": chosen, "problems": given, "networks": networks.ring(n)} | steps | horizon}
-
-
-def rounds_to(results: xr.Dataset, gradient: float = 1e-5) -> xr.DataArray:
-    """The first round at which ‖∇f(xbar)‖ is below `gradient`, over what there is but seeds; nan where none is."""
-    there = results["grad_norm_sq"].isel(seed=0, drop=True) < gradient**2
-    return there["round"].where(there).min("round")
-
-
-def _needed(results: xr.Dataset, method: str, curvature: int) -> xr.DataArray:
-    return rounds_to(results).sel(algorithm=method).isel(problem=curvature)
-
-
-def _whole(results: xr.Dataset, method: str) -> float:
-    """Of equal curvatures, how many rounds too few or too many, against gradient descent's steps over K."""
-    needed = _needed(results, method, 0)
-    single = float(needed.sel(local_steps=1))
-    return float(np.max(np.abs(needed - np.ceil(single / needed.local_steps))))
-
-
-def _fold(results: xr.Dataset, K: int) -> float:
-    """How many times fewer rounds K-GT needs with K local steps, of unequal curvatures."""
-    needed = _needed(results, "K-GT", 1)
-    return float(needed.sel(local_steps=1) / needed.sel(local_steps=K))
-
-
-def _reached(results: xr.Dataset) -> float:
-    """For how many K > 1 local DSGD gets there, of unequal curvatures."""
-    needed = _needed(results, "local DSGD", 1)
-    return float(np.isfinite(needed.sel(local_steps=needed.local_steps > 1)).sum())
-
-
-def saving_figure(results: xr.Dataset) -> Figure:
-    """Rounds against local steps."""
-    with plt.rc_context(plotting.STYLE):
-        figure, ax = plt.subplots(figsize=(5.2, 3.8))
-        K = results["local_steps"].values
-        equal, apart = results["problem"].values
-        _over_steps(ax, K, "rounds to $\\|\\nabla f(\\bar{x})\\|<10^{-5}$")
-        ax.plot(K, _needed(results, "K-GT", 0), "k--", label=f"all methods, {_interval(equal)} curvatures")
-        for k, name in enumerate(results["algorithm"].values):
-            needed = _needed(results, name, 1)
-            never = "" if np.any(np.isfinite(needed)) else ": never"
-            ax.plot(
-                K, needed, label=f"{name}, curvatures {_interval(apart)}{never}", **_look(k if name == "K-GT" else 3)
-            )
-        ax.set_yticks([100, 200, 500, 1000, 2000, 4000], ["100", "200", "500", "1000", "2000", "4000"])
-        ax.set_ylim(bottom=90)
-        ax.yaxis.set_minor_locator(NullLocator())
-        ax.legend(fontsize=8, loc="best")
-    return figure
-
-
-def _interval(name: str) -> str:
-    low, high = name.split(" to ")
-    return "equal" if low == high else f"in [{low}, {high}]"
-
-
-SAVING = Exhibit(
-    "saving",
-    "Communication rounds to a gradient norm of 1e-5 against local steps, small steps and no noise",
-    saving,
-    saving_figure,
-    (
-        Claim(
-            "with equal curvatures K local steps save K times the rounds: rounds off",
-            partial(_whole, method="K-GT"),
-            most=1,
-            source="derived",
-            where="the mean follows gradient descent whatever the method",
-            why="a round is K steps, and the last is not filled",
-        ),
-        Claim(
-            "with unequal curvatures K-GT with 5 local steps needs so many times fewer rounds",
-            partial(_fold, K=5),
-            least=4.5,
-            most=5.5,
-            source="independent",
-            where=_PROGRAM,
-            why="5.05 there, and 10 % from draw to draw of b",
-        ),
-        Claim(
-            "with 20 it does not save 20 times: the network is the bottleneck",
-            partial(_fold, K=20),
-            most=10,
-            source="independent",
-            where=_PROGRAM,
-            why="5.5 there; half of 20 is far from either",
-        ),
-        Claim(
-            "local DSGD with more than one local step gets there for so many K",
-            _reached,
-            most=0,
-            source="derived",
-            where="its fixed point is not the minimizer, see `fixed_point`",
-            why="a count",
-        ),
-    ),
-    precision="float64",
-    fast={"local_steps": (1, 5, 20)},
-    assumed="size of the ring, step size, curvatures and start",
-)
-
-
-def _look(k: int) -> Mapping[str, Any]:
-    return {"color": plotting.COLOURS[k], "marker": plotting.MARKERS[k]}
-
-
-def _over_steps(ax: Any, K: np.ndarray, label: str) -> None:
-    ax.set(xscale="log", yscale="log", xlabel="local steps $K$", ylabel=label)
-    ax.set_xticks(K, [str(k) for k in K])
-    ax.xaxis.set_minor_locator(NullLocator())

@@ -1,10 +1,12 @@
 """Sweeps of 64 step sizes against stacked loops, and cells on the last axis against `jax.vmap`.
 
-`python benchmarks/cells.py` takes about three minutes. Stacked loops have the step sizes where they are fastest, which
-is on the last axis; PyTorch, eager, takes part where it is installed. Times are of whole calls, with all that a call
-costs besides its rounds; programs are compiled before. Rows of `run` are one run against one loop.
+`python benchmarks/cells.py` takes about three minutes where nothing else runs; `python benchmarks/cells.py vmap` is the
+second of these alone, and `... loops 16 64` the first with so many nodes. Stacked loops have the step sizes where they
+are fastest, which is on the last axis; PyTorch, eager, takes part where it is installed. Times are of whole calls, with
+all that a call costs besides its rounds; programs are compiled before. Rows of `run` are one run against one loop.
 """
 
+import sys
 from functools import partial
 from statistics import median
 from typing import Any
@@ -153,8 +155,12 @@ def against_vmap() -> None:
 
 
 if __name__ == "__main__":
-    for dtype in (np.float64, np.float32):
-        jax.config.update("jax_enable_x64", dtype == np.float64)
-        against_loops(dtype, {16: 2000, 64: 600, 256: 150})
-    jax.config.update("jax_enable_x64", True)
-    against_vmap()
+    part, *sizes = sys.argv[1:] or ("all",)
+    rounds = {16: 2000, 64: 600, 256: 150}
+    if part != "vmap":
+        for dtype in (np.float64, np.float32):
+            jax.config.update("jax_enable_x64", dtype == np.float64)
+            against_loops(dtype, {n: rounds[n] for n in map(int, sizes or rounds)})
+    if part != "loops":
+        jax.config.update("jax_enable_x64", True)
+        against_vmap()

@@ -158,6 +158,8 @@ def positive(name: str, value: Any, rounds: int | None = None, dtype: Any = np.f
         rounds: a schedule is looked at in the first and the last of so many.
         dtype: in which it has to be so.
     """
+    if isinstance(value, float) and 0 < value < np.inf and dtype is np.float64:
+        return
     if callable(value):
         for t in () if rounds is None else dict.fromkeys((0, rounds - 1)):
             _scheduled(name, np.asarray(value(jnp.asarray(t))), t, dtype)
@@ -189,6 +191,8 @@ def holds(name: str, tree: Any, dtype: Any) -> None:
     most = float(jnp.finfo(dtype).max)
     for where, leaf in jax.tree.leaves_with_path(tree):
         if callable(leaf) or isinstance(leaf, bool | str | bytes):
+            continue
+        if isinstance(leaf, float) and not most < abs(leaf) < np.inf:
             continue
         kind = leaf.dtype if isinstance(leaf, jax.Array | np.ndarray | np.generic) else np.asarray(leaf).dtype
         if jnp.issubdtype(kind, jnp.floating):

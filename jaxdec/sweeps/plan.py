@@ -4,6 +4,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import cache
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -81,10 +82,11 @@ def cells(
             key = tuple((kind, labels[kind], tuple(settings[kind].items())) for kind in known)
             places.setdefault(key, []).append(index)
     names: Counter[str] = Counter()
+    parts = cache(lambda of_kind: _parts(of_kind, dimensions))
     found = []
     order = sorted(range(len(dimensions)), key=lambda k: dimensions[k].name)  # however they are named
     for key, where in sorted(places.items(), key=lambda item: [item[1][0][k] for k in order]):
-        name = " ".join(sorted(part for of_kind in key for part in _parts(of_kind, dimensions)))
+        name = " ".join(sorted(part for of_kind in key for part in parts(of_kind)))
         names[name] += 1
         if names[name] > 1:  # the same configuration, which was asked for more than once
             name += f" #{names[name]}"

@@ -138,14 +138,20 @@ class Constant:
 def cast(tree: _T, dtype: Any) -> _T:
     """Every number and floating-point array as an array of `dtype`, so that 0.1, float32(0.1) and 1 compile once.
 
-    A function, such as a schedule of optax, becomes a `Constant`: two of them are two programs.
+    A number stays on the host, where it costs a fiftieth: it goes to a device with the call of a program. A function,
+    such as a schedule of optax, becomes a `Constant`: two of them are two programs.
     """
+    dtype = jax.dtypes.canonicalize_dtype(dtype)
 
     def leaf(a):
+        if isinstance(a, jax.Array) and a.dtype == dtype:
+            return a
         if callable(a):
             return Constant(a)
-        number = isinstance(a, int | float | np.number) and not isinstance(a, bool)
-        return jnp.asarray(a, dtype if number or jnp.issubdtype(jnp.result_type(a), jnp.floating) else None)
+        if isinstance(a, int | float | np.number) and not isinstance(a, bool):
+            with np.errstate(over="ignore"):
+                return np.asarray(a, dtype)
+        return jnp.asarray(a, dtype if jnp.issubdtype(jnp.result_type(a), jnp.floating) else None)
 
     return jax.tree.map(leaf, tree)
 
@@ -156,8 +162,25 @@ def seed_key(seed: int) -> Any:
     >>> [jax.random.key_data(seed_key(seed)).tolist() for seed in (5, 2**32 + 5)]
     [[0, 5], [1, 5]]
     """
+    if _threefry():
+        return jax.random.wrap_key_data(seed_data(seed))  # pyrefly: ignore  # it takes arrays of NumPy too
     with jax.enable_x64(True):
         return jax.random.key(np.uint64(seed))
+
+
+def seed_data(seed: int) -> np.ndarray:
+    """The data of a seed's key, on the host.
+
+    >>> seed_data(2**32 + 5).tolist()
+    [1, 5]
+    """
+    if _threefry():
+        return np.asarray([seed >> 32, seed & 0xFFFFFFFF], np.uint32)
+    return np.asarray(jax.random.key_data(seed_key(seed)))
+
+
+def _threefry() -> bool:
+    return jax.config.jax_default_prng_impl == "threefry2x32"  # type: ignore[attr-defined]
 
 
 class Keys(NamedTuple):

@@ -8,7 +8,6 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
-from importlib.metadata import version
 from typing import Any
 
 import jax
@@ -192,7 +191,7 @@ def _short(value: Any) -> str:
 def versions() -> dict[str, str]:
     """What computes: versions of Python and of the libraries, and the device."""
     libraries = {
-        "jaxdec": version("jaxdec"),
+        "jaxdec": source()["version"],
         "jax": jax.__version__,
         "jaxlib": jaxlib.__version__,
         "numpy": np.__version__,

@@ -284,7 +284,8 @@ def source() -> dict[str, str]:
     for file in sorted(root.rglob("*.py")):
         name = file.relative_to(root)
         aside = name.parts[0] in ASIDE or name.as_posix() in ASIDE
-        if not aside and (name.parts[0] != "sweeps" or name.name in ("execute.py", "plan.py")):
+        decides = name.name in ("execute.py", "plan.py") or "lastmap" in name.parts
+        if not aside and (name.parts[0] != "sweeps" or decides):
             digest.update(name.as_posix().encode() + b"\0" + file.read_bytes().replace(b"\r\n", b"\n") + b"\0")
     return {"version": version("jaxdec"), "source": digest.hexdigest()[:16]}
 

@@ -360,9 +360,26 @@ def fitted(kind: str, part: Any, dtype: Any, rounds: int | None = None) -> Any:
 def start(problem: Any, x0: Any) -> tuple[Any, Any]:
     """x0 as (n, d), or None for the problem's own, and the dtype of the run."""
     if x0 is None:
-        return None, jax.eval_shape(problem.init, jax.random.key(0)).dtype
+        leaves, structure = jax.tree.flatten(problem)
+        if not all(map(_typed, leaves)):
+            return None, jax.eval_shape(problem.init, jax.random.key(0)).dtype
+        return None, _own(structure, tuple(map(jax.typeof, leaves)), jax.config.jax_enable_x64)  # type: ignore[attr-defined]
     x0 = checks.start(x0, problem)
     return x0, x0.dtype
+
+
+def _typed(leaf: Any) -> bool:
+    """Whether a leaf has a type for JAX, as texts, functions and integers of many bits have not."""
+    if isinstance(leaf, int):
+        return abs(leaf) < 2**31
+    return isinstance(leaf, float | jax.Array) or (isinstance(leaf, np.ndarray | np.generic) and leaf.dtype.kind != "O")
+
+
+@lru_cache(maxsize=256)
+def _own(structure: Any, leaves: Any, x64: bool) -> Any:
+    """The dtype of the start of a problem's own, from its structure and the types of its leaves."""
+    own = lambda leaves, key: jax.tree.unflatten(structure, leaves).init(key)
+    return jax.eval_shape(own, leaves, jax.random.key(0)).dtype
 
 
 def catalogue() -> Iterator[type]:

@@ -6,7 +6,9 @@ mean of the iterates of the nodes that are judged: of all, unless the network sa
 """
 
 import inspect
+import types
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -141,6 +143,15 @@ def _measure(name: str | None, metric: Any) -> Measure:
 
 def _takes_world(metric: Callable[..., Any]) -> bool:
     """Whether a metric has a third argument, without a default or called `world`."""
+    return _of_function(metric) if inspect.isfunction(metric) else _looked_at(metric)
+
+
+@lru_cache(maxsize=256)
+def _of_function(metric: types.FunctionType) -> bool:
+    return _looked_at(metric)
+
+
+def _looked_at(metric: Callable[..., Any]) -> bool:
     try:
         parameters = list(inspect.signature(metric).parameters.values())
     except ValueError:  # a builtin that does not say

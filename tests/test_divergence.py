@@ -5,13 +5,15 @@ import io
 import numpy as np
 import pytest
 import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from rich.console import Console
 
 from jaxdec import algorithms as A
 from jaxdec import networks, problems, run, sweep, tune
 from jaxdec.metrics import loss
 from jaxdec.results.export import table, tidy
-from jaxdec.results.summary import best, diverged, masked, ran, summarize
+from jaxdec.results.summary import best, diverged, masked, ran, summarize, wild
 from jaxdec.sweeps import load
 from jaxdec.sweeps.search import Goal
 
@@ -61,6 +63,20 @@ def test_a_metric_that_never_was_a_number_does_not_make_a_run_diverge():
     dataset = runs([[0.5, 0.6], [0.7, 0.8]], [[0.7, 0.7], [0.6, 0.6]]).assign(node_accuracy=nodes)
     assert not diverged(dataset).any()
     assert masked(dataset).identical(dataset)
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(st.integers(0, 10**6), st.sampled_from(["loss", "accuracy"]))
+def test_what_is_counted_on_the_host_is_what_has_diverged(seed, main):
+    rng = np.random.default_rng(seed)
+    drawn = lambda *shape: rng.choice([0.1, 0.5, 0.9, np.inf, -np.inf, np.nan], shape)
+    dims = ("lr", "seed", "round")
+    shapes = {main: (dims, drawn(3, 2, 3)), "other": (dims, drawn(3, 2, 3))}
+    dataset = xr.Dataset(shapes | {"each": ((*dims, "node"), drawn(3, 2, 3, 2))})
+    there = ran(dataset).values
+    with np.errstate(invalid="ignore"):
+        found = wild({str(k): v.values for k, v in dataset.data_vars.items()}, 2, main)
+        np.testing.assert_array_equal(found & there, diverged(dataset).values)
 
 
 @pytest.mark.parametrize("metrics", [{"loss": lambda p, s: loss(p, s) * np.nan}, {"a": lambda p, s: np.inf}])

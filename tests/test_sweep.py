@@ -56,6 +56,32 @@ def counted(monkeypatch):
     return traces
 
 
+def test_what_cells_share_is_checked_and_its_start_traced_once(monkeypatch):
+    kind, checked, traced = problems.Quadratic, [], []
+    check, init = kind.check, kind.init
+    monkeypatch.setattr(kind, "check", lambda p: checked.append(p) or check(p))
+    monkeypatch.setattr(kind, "init", lambda p, key: traced.append(p) or init(p, key))
+    problem, both = problems.quadratic(6, 4), {"ring": RING, "complete": networks.complete(6)}
+    for swept in ({"lr": np.geomspace(1e-3, 1e-2, 20)}, {"lr": [0.1, 0.2], "network": both}):
+        sweep(A.DSGD(lr=0.1), problem, swept.pop("network", RING), over=swept, seeds=1, rounds=1)
+    assert len(checked) == 1 + 2  # with each network
+    runs = [run(A.DSGD(lr=0.1), problem, RING, rounds=1, seed=seed) and len(traced) for seed in range(3)]
+    assert runs[0] == runs[1] == runs[2] > 0
+
+
+@pytest.mark.parametrize("wrong", [-1.0, 0.0, np.nan, np.inf, True, "0.1", 1j, 1e-60, 1e60])
+def test_a_cell_with_a_wrong_value_says_what_a_run_says(wrong):
+    over = [0.1 + 0.01 * k for k in range(20)]
+    x0 = np.zeros(3, np.float32)
+    with pytest.raises(ValueError, match=r"lr") as alone:
+        run(A.DSGD(lr=wrong), PROBLEM, RING, rounds=1, x0=x0)
+    for place in (0, 7, 19):
+        values = [*over[:place], wrong, *over[place:]]
+        with pytest.raises(ValueError, match=r"lr") as among:
+            sweep(A.DSGD(lr=0.1), PROBLEM, RING, over={"lr": values}, seeds=1, rounds=1, x0=x0)
+        assert str(among.value) == str(alone.value)
+
+
 def test_all_configurations_of_a_seed_see_the_same_noise_unless_they_are_to_be_independent():
     arguments = {"over": {"lr": [0.1, 0.1, 0.1]}, "seeds": 1, "rounds": 3}
     paired = sweep(A.DSGD(lr=0.1), PROBLEM, RING, **arguments).distance.isel(seed=0, round=-1)
@@ -73,6 +99,7 @@ def test_what_configurations_share_is_not_batched_over_them():
     horizon = execute.Horizon(2, 1, named((consensus,)), True, False)
     keys = jax.random.key_data(jax.random.split(jax.random.key(0), 1))
     static = {"structure": group.structure, "batched": group.batched, "horizon": horizon, "mesh": None, "shared": True}
+    static |= {"d": None}  # cells are first
     text = execute._grid.lower(group.leaves(range(13)), np.zeros(13, np.uint32), keys, None, **static).as_text()
     assert "13x4x650" in text  # the iterates of all cells
     assert "13x4x5xui32" not in text  # but one draw of random bits
@@ -102,7 +129,7 @@ def test_the_local_rounds_of_proxskip_cost_no_gossip_where_a_call_runs_one_seed(
     for seeds in (1, 2):
         engine = execute.Engine(group, range(seeds), True, devices.mesh(1))
         horizon = execute.Horizon(6, 1, named((consensus,)), True, True)
-        keys = np.stack([execute._key(seed) for seed in range(seeds)])
+        keys = np.stack([execute.seed_data(seed) for seed in range(seeds)])
         programs[seeds] = execute._grid.trace(
             group.leaves(range(3)), engine.folds, keys, None, **engine._static(horizon)
         )

@@ -3,7 +3,6 @@
 from typing import Any, ClassVar, NamedTuple
 
 import jax
-import optax
 from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
@@ -67,6 +66,8 @@ class FedOpt:
         return State(x, self.server_optimizer().init(x)), Cost()
 
     def step(self, problem, s, r):
+        import optax
+
         K, clients = self.local_steps, r.of(problem)
         client, server = self.client_optimizer(), self.server_optimizer()
 

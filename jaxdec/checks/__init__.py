@@ -14,6 +14,7 @@ from jaxdec.checks.lawful import (
     sent,
     settings,
     single,
+    suits,
     violation,
 )
 from jaxdec.checks.numbers import (
@@ -93,6 +94,7 @@ __all__ = [
     "speeds",
     "start",
     "storable",
+    "suits",
     "unwrapped",
     "violation",
     "weight",

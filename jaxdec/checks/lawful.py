@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -28,6 +29,7 @@ __all__ = [
     "sent",
     "settings",
     "single",
+    "suits",
     "violation",
 ]
 
@@ -111,8 +113,15 @@ def algorithm(
     Returns:
         The laws that do not hold.
     """
-    name = type(algorithm).__name__
     settings(algorithm, rounds)
+    return suits(algorithm, network, problem, among=among, strict=strict)
+
+
+def suits(
+    algorithm: Any, network: Any, problem: Any = None, *, among: Iterable[type] = (), strict: bool = True
+) -> frozenset[str]:
+    """Refuse an algorithm whose network it is not, as `algorithm` does, its numbers being right by themselves."""
+    name = type(algorithm).__name__
     needs = facts(algorithm)
     broken = needs.requires - _asked(needs, network)
     if "asynchronous" in network.provides and "asynchronous" not in needs.requires:
@@ -127,10 +136,10 @@ def algorithm(
         lost = " and ".join(
             f"{LAWS[law].needed} ({LAWS[law].meaning}): it loses {LAWS[law].lost}" for law in sorted(broken)
         )
-        warnings.warn(f"{name} runs without {lost}", stacklevel=3)
+        warnings.warn(f"{name} runs without {lost}", stacklevel=4)
     for law, lost in needs.wants.items():
         if not network.provides & {*law.split(EITHER)}:
-            warnings.warn(f"{name} on a network that is not {law}: {lost}", stacklevel=3)
+            warnings.warn(f"{name} on a network that is not {law}: {lost}", stacklevel=4)
     if problem is not None:
         advice(algorithm, problem)
     return broken
@@ -261,14 +270,16 @@ def settings(algorithm: Any, rounds: int | None = None, dtype: Any = np.float64)
     for where, leaf in jax.tree.leaves_with_path(algorithm):
         if isinstance(leaf, str | bytes | complex):
             raise ValueError(f"{name}{jax.tree_util.keystr(where)} is a real number; got {leaf!r}")
-        if isinstance(leaf, float | np.floating | np.ndarray | jax.Array) and np.any(np.isnan(_floats(leaf))):
+        if _nan(leaf):
             raise ValueError(f"{name}{jax.tree_util.keystr(where)} is a number; got nan")
 
 
-def _floats(leaf: Any) -> np.ndarray:
-    """The entries that may be NaN."""
+def _nan(leaf: Any) -> bool:
+    """Whether it is not a number, or has an entry that is not."""
+    if isinstance(leaf, float) or not isinstance(leaf, np.floating | np.ndarray | jax.Array):
+        return isinstance(leaf, float) and math.isnan(leaf)
     found = np.asarray(leaf)
-    return found if jnp.issubdtype(found.dtype, jnp.floating) else np.zeros(())
+    return jnp.issubdtype(found.dtype, jnp.floating) and bool(np.any(np.isnan(found)))
 
 
 def fields(part: Any) -> None:

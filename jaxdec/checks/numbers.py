@@ -116,7 +116,8 @@ def real(value: Any) -> np.ndarray | None:
         found = np.asarray(float(value) if isinstance(value, int) and not isinstance(value, bool) else value)
     except (TypeError, ValueError, OverflowError):  # what is traced, a ragged list, an integer above all floats
         return None
-    if not (jnp.issubdtype(found.dtype, jnp.floating) or jnp.issubdtype(found.dtype, jnp.integer)):
+    known = found.dtype.kind in "fiu"  # others are of JAX
+    if not (known or jnp.issubdtype(found.dtype, jnp.floating) or jnp.issubdtype(found.dtype, jnp.integer)):
         return None
     return found.astype(np.float64)
 
@@ -157,6 +158,8 @@ def positive(name: str, value: Any, rounds: int | None = None, dtype: Any = np.f
         rounds: a schedule is looked at in the first and the last of so many.
         dtype: in which it has to be so.
     """
+    if isinstance(value, float) and 0 < value < np.inf and dtype is np.float64:
+        return
     if callable(value):
         for t in () if rounds is None else dict.fromkeys((0, rounds - 1)):
             _scheduled(name, np.asarray(value(jnp.asarray(t))), t, dtype)
@@ -188,6 +191,8 @@ def holds(name: str, tree: Any, dtype: Any) -> None:
     most = float(jnp.finfo(dtype).max)
     for where, leaf in jax.tree.leaves_with_path(tree):
         if callable(leaf) or isinstance(leaf, bool | str | bytes):
+            continue
+        if isinstance(leaf, float) and not most < abs(leaf) < np.inf:
             continue
         kind = leaf.dtype if isinstance(leaf, jax.Array | np.ndarray | np.generic) else np.asarray(leaf).dtype
         if jnp.issubdtype(kind, jnp.floating):

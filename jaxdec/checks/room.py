@@ -1,6 +1,7 @@
 """What would not fit into this machine's memory is refused before it is begun."""
 
 import os
+from functools import cache
 from pathlib import Path
 
 __all__ = ["CELL", "affordable", "machine", "readable"]
@@ -8,6 +9,7 @@ __all__ = ["CELL", "affordable", "machine", "readable"]
 CELL = 4000  # bytes that a configuration of a sweep takes at least, before anything of it is computed
 
 
+@cache
 def machine() -> int:
     """Bytes of this machine's memory, or of what its container may use; a tebibyte where the system does not tell."""
     try:

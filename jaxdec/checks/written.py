@@ -106,10 +106,16 @@ def _a(kind: str) -> str:
 
 def _seems(value: Any) -> str | None:
     """What a value looks like, by what it has."""
-    homes = {base.__module__.partition(".")[0] for base in type(value).__mro__}
-    if isinstance(value, np.ndarray | jax.Array) or "scipy" in homes:
+    return "matrix" if isinstance(value, np.ndarray | jax.Array) else _of_kind(type(value))
+
+
+@lru_cache(maxsize=256)
+def _of_kind(kind: type) -> str | None:
+    """What the values of a class look like."""
+    homes = {base.__module__.partition(".")[0] for base in kind.__mro__}
+    if "scipy" in homes:
         return "matrix"
-    has = lambda *names: all(hasattr(type(value), name) or name in _fields(type(value)) for name in names)
+    has = lambda *names: all(hasattr(kind, name) or name in _fields(kind) for name in names)
     if "networkx" in homes or has("senders", "receivers"):
         return "graph"
     if has("step") or has("requires"):

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
-from scipy import linalg, optimize
+from scipy import linalg
 from threadpoolctl import threadpool_limits
 
 from jaxdec.graphs._interior import Block, Dual, minimize
@@ -145,6 +145,8 @@ def _probabilities(B: np.ndarray, C: Any, budget: float) -> np.ndarray:
 
 def _weight(B: np.ndarray, C: Any, p: np.ndarray) -> tuple[float, float]:
     """The best weight and its rho, which is convex in it."""
+    from scipy import optimize
+
     mean, spread = ((B * (C @ q)) @ B.T for q in (p, p * (1 - p)))
     square, eye = mean @ mean + 2 * spread, np.eye(len(B))
     rho = lambda a: float(np.linalg.eigvalsh(eye - 2 * a * mean + a**2 * square)[-1])

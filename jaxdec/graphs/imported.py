@@ -11,7 +11,16 @@ from jaxdec.graphs.families import Graph
 if TYPE_CHECKING:
     import networkx as nx
 
-__all__ = ["from_matrix", "from_networkx", "given"]
+__all__ = ["from_matrix", "from_networkx", "given", "is_networkx"]
+
+
+def is_networkx(graph: Any) -> bool:
+    """Whether this is a graph of NetworkX, which takes a second to import, and is not for that.
+
+    >>> is_networkx("a graph")
+    False
+    """
+    return any((kind.__module__, kind.__name__) == ("networkx.classes.graph", "Graph") for kind in type(graph).__mro__)
 
 
 def from_networkx(graph: "nx.Graph | nx.DiGraph", name: str | None = None, *, drop_weights: bool = False) -> Graph:

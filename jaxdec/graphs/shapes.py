@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from scipy import spatial
 
 from jaxdec import checks
 from jaxdec.graphs._numbers import above_zero
@@ -79,6 +78,8 @@ def points(n: int, radius: float, seed: int = 0) -> np.ndarray:
 
 
 def _geometric(n: int, radius: float, seed: int) -> tuple[Graph, np.ndarray]:
+    from scipy import spatial
+
     n = _integer("n", n, least=1)
     radius = above_zero("radius", radius, "a distance in the unit square, above 0")
     checks.seed("seed", seed)

@@ -4,7 +4,6 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-import networkx as nx
 import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Array, Float, Int
@@ -14,6 +13,7 @@ from jaxdec._module import module
 from jaxdec.graphs._numbers import above_zero
 from jaxdec.graphs.designed import _offsets
 from jaxdec.graphs.families import _integer, _simple
+from jaxdec.graphs.imported import is_networkx
 from jaxdec.networks import operators
 from jaxdec.networks.families import Static, static
 from jaxdec.networks.varying import POOL, RELIABLE, Varying, _one_peer, _pool, periodic
@@ -282,7 +282,7 @@ def matcha(graph: Any, budget: float) -> Matchings:
     >>> round(float(jnp.mean(network.probability)), 4), "symmetric" in network.provides
     (0.5, True)
     """
-    graph = graphs.from_networkx(graph) if isinstance(graph, nx.Graph) else graph
+    graph = graphs.from_networkx(graph) if is_networkx(graph) else graph
     plan = graphs.matcha(graph, budget)
     pairs = np.concatenate([np.empty((0, 2), np.int64), *plan.matchings])
     number = np.repeat(np.arange(len(plan.matchings)), [*map(len, plan.matchings)])

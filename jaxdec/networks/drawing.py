@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING, Any
 
-import networkx as nx
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -74,6 +73,8 @@ def _positions(W: np.ndarray, positions: ArrayLike | None) -> np.ndarray:
     if np.allclose(shifted, W) or edges.nnz > 8 * n or not graph.connected:
         angle = 2 * np.pi * np.arange(n) / n
         return np.stack([np.sin(angle), np.cos(angle)], axis=1)
+    import networkx as nx
+
     found = nx.kamada_kawai_layout(nx.from_scipy_sparse_array(abs(edges) > 0))
     return np.array([found[i] for i in range(n)])
 

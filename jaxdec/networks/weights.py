@@ -2,12 +2,12 @@
 
 from typing import Any
 
-import networkx as nx
 import numpy as np
 import scipy.sparse as sp
 
 from jaxdec import checks, graphs
 from jaxdec.graphs._matrix import as_matrix
+from jaxdec.graphs.imported import is_networkx
 
 __all__ = ["RULES", "connected", "is_tree", "matrix"]
 
@@ -30,7 +30,7 @@ def matrix(W: Any, weights: str = "metropolis") -> tuple[Any, tuple[int, ...] | 
             weights of a graph.
     """
     W = checks.unwrapped(W)
-    if isinstance(W, nx.Graph):
+    if is_networkx(W):
         W = graphs.given(W) if weights == "given" else graphs.from_networkx(W)
     group = getattr(W, "group", None)
     if isinstance(W, graphs.Graph):

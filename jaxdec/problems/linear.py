@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import scipy.sparse as sp
 
 from jaxdec import checks
@@ -93,6 +92,8 @@ class Softmax(Model):
         return ((self.features, self.classes),)
 
     def losses(self, x, inputs, targets):
+        import optax
+
         # One-hot rather than a gather of the label's logit: its gradient would be a scatter, several times slower.
         return optax.softmax_cross_entropy(
             self._logits(x, inputs), jax.nn.one_hot(targets, self.classes, dtype=x.dtype)

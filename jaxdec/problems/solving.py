@@ -6,7 +6,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.optimize
 
 from jaxdec.problems.finite_sums import FiniteSum
 
@@ -21,6 +20,8 @@ def solve(problem: FiniteSum, *, tolerance: float = 1e-10) -> FiniteSum:
     Raises:
         ValueError: if the gradient at the point found is not below `tolerance`, or the problem is not convex.
     """
+    from scipy import optimize
+
     if problem.nonconvex is not None and problem.nonconvex != 0:
         raise ValueError("a problem with the non-convex regularizer has no single minimizer; leave minimizer=None")
     with jax.enable_x64(True):
@@ -37,7 +38,7 @@ def solve(problem: FiniteSum, *, tolerance: float = 1e-10) -> FiniteSum:
             hvp = jax.jit(lambda x, v: jax.jvp(jax.grad(exact.objective), (x,), (v,))[1])
             curvature = {"method": "trust-ncg", "hessp": hvp}
         start = np.zeros(problem.d)
-        found = scipy.optimize.minimize(
+        found = optimize.minimize(
             lambda x: tuple(np.asarray(v) for v in value_and_grad(x)),
             start,
             jac=True,

@@ -1,6 +1,6 @@
 """From a sweep's dataset to what a table says: the best cell of each algorithm, its spread, what diverged."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ __all__ = [
     "ran",
     "summarize",
     "swept",
+    "wild",
 ]
 
 KINDS = ("algorithm", "problem", "network")  # what is compared; the other dimensions are what is chosen
@@ -56,6 +57,25 @@ def diverged(results: Any, metric: str | None = None) -> xr.DataArray:
     first, last = values.isel(round=0), values.isel(round=-1)
     worse = last < first if larger_is_better(metric) else last > first
     return xr.ufuncs.logical_and(ran(dataset), xr.ufuncs.logical_or(_lost(dataset).isel(round=-1), worse))
+
+
+def wild(values: Mapping[str, np.ndarray], at: int, main: str) -> np.ndarray:
+    """Which runs `diverged`, from arrays that have rounds on axis `at`, behind it nodes or nothing, and runs before.
+
+    Args:
+        values: of each metric.
+        at: the axis of rounds, that of all.
+        main: the `primary` one, which is not to end worse than it began.
+
+    >>> wild({"loss": np.asarray([[1.0, 0.1], [1.0, 3.0], [1.0, np.nan]])}, 1, "loss").tolist()
+    [False, True, True]
+    """
+    ends = {name: (array.take(0, at), array.take(-1, at)) for name, array in values.items()}
+    gone = lambda name, first, last: ~np.isfinite(last) & (np.isfinite(first) | (name == main))
+    lost = [gone(name, *both).reshape(*both[0].shape[:at], -1).any(-1) for name, both in ends.items()]
+    with np.errstate(invalid="ignore"):
+        first, last = (a.mean(-1) if a.ndim > at else a for a in ends[main])
+    return np.logical_or.reduce([*lost, last < first if larger_is_better(main) else last > first])
 
 
 def masked(results: Any) -> xr.Dataset:

@@ -16,7 +16,7 @@ import xarray as xr
 
 from jaxdec.describe import describe, distinct, source
 from jaxdec.results.labels import usual
-from jaxdec.results.summary import diverged
+from jaxdec.results.summary import primary, wild
 from jaxdec.storage.files import Arrays, Damaged, read_format
 from jaxdec.sweeps.axes import Axis, Objects
 from jaxdec.sweeps.layout import Layout, Program, Unit
@@ -189,12 +189,13 @@ def count(layout: Layout, dataset: xr.Dataset) -> dict[str, int]:
     dims = (*layout.dimensions, "seed")
     shape = tuple(dataset.sizes[dim] for dim in dims)
     done = dataset["done"].values if "done" in dataset.coords else np.ones(shape, bool)
-    wild = np.zeros(shape, bool)
+    lost = np.zeros(shape, bool)
     if dataset.data_vars:
-        wild = diverged(dataset).transpose(*dims).values & done
+        values = {str(k): v.transpose(*dims, "round", ...).values for k, v in dataset.data_vars.items()}
+        lost = wild(values, len(dims), primary(dataset)) & done
     cells = [places[0] for program in layout.programs for places in program.places]
-    done, wild = (np.stack([values[place] for place in cells]) for values in (done, wild))
-    return {"runs": done.size, "runs_done": int(done.sum()), "diverged": int(wild.sum())}
+    done, lost = (np.stack([values[place] for place in cells]) for values in (done, lost))
+    return {"runs": done.size, "runs_done": int(done.sum()), "diverged": int(lost.sum())}
 
 
 def attributes(manifest: Manifest, dataset: xr.Dataset, seconds: tuple[float, float], how: set[str]) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -11,8 +12,9 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
+from jaxdec import checks
 from jaxdec.describe import replace, unique
-from jaxdec.loop import check, fitted, start
+from jaxdec.loop import catalogue, fitted, start
 from jaxdec.networks.stacking import alike
 from jaxdec.sweeps.axes import Axis, Objects, Target
 from jaxdec.sweeps.layout import Index
@@ -61,7 +63,8 @@ def cells(
     known: Objects, dimensions: list[Axis], x0: Any, *, rounds: int, every: int, strict: bool = True
 ) -> list[Cell]:
     """Every configuration, checked: all errors of a sweep come before its first compilation."""
-    build = _Builder(known, x0, rounds, every, strict)
+    checks.horizon(rounds, every)
+    build = _Builder(known, x0, rounds, strict)
     places: dict[Any, list[Index]] = {}
     for index in product(*(range(axis.size) for axis in dimensions)):
         labels = {kind: next(iter(of_kind)) for kind, of_kind in known.items()}
@@ -79,10 +82,11 @@ def cells(
             key = tuple((kind, labels[kind], tuple(settings[kind].items())) for kind in known)
             places.setdefault(key, []).append(index)
     names: Counter[str] = Counter()
+    parts = cache(lambda of_kind: _parts(of_kind, dimensions))
     found = []
     order = sorted(range(len(dimensions)), key=lambda k: dimensions[k].name)  # however they are named
     for key, where in sorted(places.items(), key=lambda item: [item[1][0][k] for k in order]):
-        name = " ".join(sorted(part for of_kind in key for part in _parts(of_kind, dimensions)))
+        name = " ".join(sorted(part for of_kind in key for part in parts(of_kind)))
         names[name] += 1
         if names[name] > 1:  # the same configuration, which was asked for more than once
             name += f" #{names[name]}"
@@ -107,22 +111,35 @@ def _parts(of_kind: Any, dimensions: list[Axis]) -> list[str]:
 
 
 class _Builder:
-    """Builds and checks experiments; a problem and a network that cells share are cast once, and stay shared."""
+    """Builds and checks experiments; what cells share is checked and cast once, and stays shared."""
 
-    def __init__(self, known: Objects, x0: Any, rounds: int, every: int, strict: bool):
-        self.known, self.x0, self.asked = known, x0, {"rounds": rounds, "every": every, "strict": strict}
+    def __init__(self, known: Objects, x0: Any, rounds: int, strict: bool):
+        self.known, self.x0, self.rounds, self.strict = known, x0, rounds, strict
         self.objects: dict[Any, Any] = {}
+        self.right: set[Any] = set()  # what has been checked, of parts and of pairs
         self.starts: dict[Any, Any] = {}
         self.casts: dict[Any, Any] = {}
 
     def __call__(self, key: Any, dimensions: list[Axis]) -> tuple[tuple[Any, Any, Any, Any], frozenset[str]]:
-        algorithm, problem, network = (self._object(of_kind, dimensions) for of_kind in key)
-        broken = check(algorithm, problem, network, **self.asked)
+        parts = algorithm, problem, network = [self._object(of_kind, dimensions) for of_kind in key]
+        for of_kind, part in zip(key, parts, strict=True):
+            self._once(of_kind, checks.part, of_kind[0], part)
+        self._once(key[1:], checks.parts, problem, network, self.rounds)
+        self._once((key[0], "settings"), checks.settings, algorithm, self.rounds)
+        broken = checks.suits(algorithm, network, problem, among=catalogue(), strict=self.strict)
         if key[1] not in self.starts:
             self.starts[key[1]] = start(problem, self.x0)
         x0, dtype = self.starts[key[1]]
-        algorithm = fitted("algorithm", algorithm, dtype, self.asked["rounds"])
-        return (algorithm, self._cast(key[1], problem, dtype), self._cast(key[2], network, dtype), x0), broken
+        algorithm, problem, network = (
+            self._cast(of_kind, part, dtype) for of_kind, part in zip(key, parts, strict=True)
+        )
+        return (algorithm, problem, network, x0), broken
+
+    def _once(self, what: Any, check: Callable[..., None], *arguments: Any) -> None:
+        """Check what has not been checked for a cell before; what is wrong ends the plan."""
+        if what not in self.right:
+            check(*arguments)
+            self.right.add(what)
 
     def _object(self, of_kind: Any, dimensions: list[Axis]) -> Any:
         if of_kind not in self.objects:
@@ -135,7 +152,7 @@ class _Builder:
 
     def _cast(self, of_kind: Any, obj: Any, dtype: Any) -> Any:
         if (of_kind, dtype) not in self.casts:
-            self.casts[of_kind, dtype] = fitted(of_kind[0], obj, dtype)
+            self.casts[of_kind, dtype] = fitted(of_kind[0], obj, dtype, self.rounds)
         return self.casts[of_kind, dtype]
 
 
@@ -165,11 +182,14 @@ def _column(column: Sequence[Any]) -> list[Any]:
     """One value where all are equal, so that the program does with it once what it does."""
     distinct = {id(leaf): leaf for leaf in column}
     first, *others = distinct.values()
+    if others and all(isinstance(leaf, np.ndarray) and not leaf.ndim for leaf in distinct.values()):  # numbers, at once
+        values = np.stack([*distinct.values()])
+        return [first] if _same(np.broadcast_to(first, values.shape), values) else list(column)
     if all(_same(first, leaf) for leaf in others):
         return [first]
     arrays = {key: np.asarray(leaf) for key, leaf in distinct.items()}
     return [arrays[id(leaf)] for leaf in column]
 
 
-def _same(a: jax.Array, b: jax.Array) -> bool:
+def _same(a: Any, b: Any) -> bool:
     return np.array_equal(a, b, equal_nan=np.issubdtype(a.dtype, np.inexact))

@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import networkx as nx
 import numpy as np
 from jaxtyping import Array, Int
 
@@ -90,6 +89,8 @@ def _irregular(n: int) -> Any:
     """An irregular graph, made lazy, which keeps the least eigenvalue of its W above -1/3."""
     if n == 1:
         return networks.static(np.ones((1, 1)))
+    import networkx as nx
+
     clique = max(1, 2 * n // 3)
     graph = graphs.from_networkx(nx.lollipop_graph(clique, n - clique))
     return networks.static(graphs.lazy(graphs.metropolis(graph)))

@@ -115,7 +115,7 @@ class EF21SGDM:
     down, uncompressed.
     Network: a server, `networks.server(n)`.
     Guarantee: hbar is the mean of the h_i in every round. With exact gradients it converges as `EF21` does; with
-    momentum = 0 it is `EF21`. That with noise it needs no large minibatches, as `EF21` may, is the paper's, as recalled.
+    momentum = 0 it is `EF21`. That with noise it needs no large minibatches, as `EF21` may, is the paper's claim.
     Reference: Fatkhullin, Tyurin, Richtárik (2023), arXiv:2305.15155, EF21-SGDM.
     Deviations: absent clients, who are not in the paper, keep v_i and h_i. A round starts with the gradients that the
     paper's round ends with.

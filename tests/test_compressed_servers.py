@@ -167,14 +167,6 @@ def test_without_momentum_ef21_sgdm_is_ef21():
     )
 
 
-@pytest.mark.slow
-def test_momentum_lowers_the_floor_that_noise_leaves_ef21():
-    """The same small step: through top-1 noise of single gradients does not average out, that of momenta does."""
-    averaged, single = A.EF21SGDM(lr=0.02, compressor=TOP, momentum=0.9), A.EF21(lr=0.02, compressor=TOP)
-    floor = lambda m: np.sqrt(np.mean(np.sum((models(m, noise=5.0)[400:] - MINIMIZER) ** 2, axis=1)))
-    assert floor(averaged) < 0.8 * floor(single)
-
-
 def test_ef21_pays_for_what_is_sent():
     one, rounds = 32 + 2, np.arange(ROUNDS + 1)  # a number and its place among 3
     cost = spent(EF21)

@@ -43,9 +43,8 @@ class EF21:
     Network: a server, `networks.server(n)`.
     Guarantee: hbar is the mean of the h_i in every round. At the minimizer h_i = ∇f_i(x*) makes all messages zero, so
     that with exact gradients it converges to it for contractive C_up and C_dwn, biased or not, whoever is absent and
-    however different the f_i, if lr is small enough; linearly where f is strongly convex. Plain top-k does not. Noise
-    of the gradients does not average out through a biased C_up, which `EF21SGDM` mends. Without compression, with
-    everybody present and momentum = 0 it is `SGD`.
+    however different the f_i, if lr is small enough; linearly where f is strongly convex. Plain top-k does not.
+    Without compression and with everybody present it is `SGD`.
     Reference: Richtárik, Sokolov, Fatkhullin (2021), arXiv:2106.05203; absent clients, C_dwn and momentum are EF21-PP,
     EF21-BC and EF21-HB of Fatkhullin, Sokolov, Gorbunov, Li, Richtárik (2021), arXiv:2110.03294, whose code
     github.com/IgorSokoloff/ef21_b-w_experiements_source_code has start = "gradient".
@@ -100,7 +99,7 @@ class MomentumState(NamedTuple):
 
 @module
 class EF21SGDM:
-    r"""EF21-SGDM: EF21 of the clients' momenta, in which the noise of their gradients averages out.
+    r"""EF21-SGDM: EF21 of the clients' momenta.
 
     With S the clients that take part and C the `compressor`, a draw for each of them::
 
@@ -116,8 +115,7 @@ class EF21SGDM:
     down, uncompressed.
     Network: a server, `networks.server(n)`.
     Guarantee: hbar is the mean of the h_i in every round. With exact gradients it converges as `EF21` does; with
-    momentum = 0 it is `EF21`. With noise the floor of `EF21` is that of the compressor on single noisy gradients, at
-    any lr; here it goes to zero with 1 - momentum and lr.
+    momentum = 0 it is `EF21`. That with noise it needs no large minibatches, as `EF21` may, is the paper's claim.
     Reference: Fatkhullin, Tyurin, Richtárik (2023), arXiv:2305.15155, EF21-SGDM.
     Deviations: absent clients, who are not in the paper, keep v_i and h_i. A round starts with the gradients that the
     paper's round ends with.

@@ -34,6 +34,8 @@ from jaxdec import algorithms as A
 from jaxdec import compressors as C
 from jaxdec import data, networks, problems, run, testing
 
+pytestmark = pytest.mark.sampled(3)
+
 NOISE, ROUNDS, FEW = 0.5, 800, 6
 KEPT, ONE = C.Scaled(C.RandP(p=0.6)), C.RandK(k=1)
 A_I, B_I = np.asarray(quadratic(0.0).A), np.asarray(quadratic(0.0).b)

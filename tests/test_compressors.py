@@ -11,6 +11,8 @@ import pytest
 from jaxdec import compressors as C
 from jaxdec.loop import cast
 
+pytestmark = pytest.mark.sampled(2)
+
 DRAWS = 20_000
 BLOCKS = (14, 6, 3, 1)
 D = sum(BLOCKS)

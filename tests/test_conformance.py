@@ -22,7 +22,7 @@ def laws_of(case: Case) -> list[testing.Law]:
 
 
 # Programs of their own: in every run of the tests for one method in six, of the others in the slow ones. Of the other
-# laws every method has a third in every run.
+# laws every method has a fifth in every run.
 COSTLY = (
     "a run is its steps one after the other",
     "a cell of a sweep is its single run",
@@ -35,7 +35,7 @@ COSTLY = (
 
 
 def row(k: int, j: int, case: Case, law: testing.Law):
-    slow = k % 6 if law.name in COSTLY else (k + j) % 3
+    slow = k % 8 if law.name in COSTLY else (k + j) % 5
     return pytest.param(law, id=f"{case.name}: {law}", marks=[pytest.mark.slow] if slow else [])
 
 

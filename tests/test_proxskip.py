@@ -13,6 +13,8 @@ import jaxdec
 from jaxdec import algorithms as A
 from jaxdec import data, networks, problems, testing
 
+pytestmark = pytest.mark.sampled(2)
+
 P, RENEWAL = 0.4, 0.3
 CHANCES = [
     (A.Scaffnew(lr=0.1, probability=0.0), r"Scaffnew.probability.* \(0, 1\]; got 0.0"),

@@ -14,6 +14,8 @@ from jaxdec import algorithms as A
 from jaxdec import graphs, networks, problems, run, sweep, testing
 from jaxdec.networks import lossy, sleeping
 
+pytestmark = pytest.mark.sampled(3)
+
 N = 7
 TREES = {
     "path": networks.path(N),

@@ -43,6 +43,7 @@ class FedOpt:
     Deviations: clients weigh the same. optax's adam corrects its bias, which FedAdam does not; its yogi and adagrad
     start their accumulators at values of their own.
 
+    >>> import optax
     >>> from jaxdec import networks, problems, run
     >>> method = FedOpt(Partial(optax.adam, learning_rate=0.05), Partial(optax.sgd, learning_rate=0.1), local_steps=5)
     >>> result = run(method, problems.quadratic(8, 3), networks.server(8), rounds=300)

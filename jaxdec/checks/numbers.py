@@ -56,7 +56,7 @@ def integer(name: str, value: Any, least: int = 1, most: int = LARGEST) -> int:
 
 def count(name: str, value: Any, least: int = 1) -> int:
     """The count that a traced field holds: an integer, or the number that it has become in the run's dtype."""
-    if isinstance(value, jax.Array) and value.ndim == 0 and float(value).is_integer():
+    if isinstance(value, jax.Array | np.ndarray) and value.ndim == 0 and float(value).is_integer():
         value = int(value)
     return integer(name, value, least)
 

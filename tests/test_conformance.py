@@ -21,7 +21,7 @@ def laws_of(case: Case) -> list[testing.Law]:
     return [law for law in found if (type(case.algorithm), law.name) not in ELSEWHERE]
 
 
-# Programs of their own: in every run of the tests for one method in six, of the others in the slow ones. Of the other
+# Programs of their own: in every run of the tests for one method in eight, of the others in the slow ones. Of the other
 # laws every method has a fifth in every run.
 COSTLY = (
     "a run is its steps one after the other",

@@ -5,7 +5,7 @@ Arrays are annotated with jaxtyping: n nodes, m of them computing, d parameters,
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 from zlib import crc32
 
 import jax
@@ -39,7 +39,10 @@ __all__ = [
 Iterates: TypeAlias = Float[Array, "n d"]
 Vector: TypeAlias = Float[Array, " d"]
 Scalar: TypeAlias = Float[Array, ""]
-ScalarLike: TypeAlias = float | int | np.number | Num[Array | np.ndarray, ""]
+if TYPE_CHECKING:
+    ScalarLike: TypeAlias = float | int | Num[Array, ""]  # in a step it is traced
+else:  # before, on the host, a number in a run's dtype is one of NumPy
+    ScalarLike = float | int | np.number | Num[Array | np.ndarray, ""]
 StepSize: TypeAlias = Any  # ScalarLike, or a schedule t -> ScalarLike, which is a number by the time a step sees it
 PRNGKey: TypeAlias = Key[Array, ""]
 Batch: TypeAlias = Any

@@ -26,9 +26,9 @@ COLOURS = 256  # of a figure on the page, to keep it small
 
 HEAD = """# Papers reproduced
 
-Made by `python -m benchmarks.papers`, which is `jaxdec reproduce PAPER` for each paper below, on {date}, with jaxdec
-{jaxdec} and jax {jax} on {cores} cores of a CPU ({machine}). {claims} claims are judged, {hold} hold. Those that do not
-are in bold where they must, and the reason is in the text of the paper's module or beside the bounds.
+Made by `python -m benchmarks.papers`, which is `jaxdec reproduce PAPER` for each paper, with jaxdec {jaxdec} and jax
+{jax} on {cores} cores of a CPU ({machine}), on the dates below; this page is of {date}. {claims} claims are judged,
+{hold} hold. Those that do not hold and must are in bold. An exhibit that is not below was not run with this budget yet.
 
 A claim says with what right its number is expected: it was read on a page or in code, it is recalled of a page that was
 not read, it follows by calculation, an independent program found it, or it was seen here.

@@ -5,9 +5,11 @@ import os
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import xarray as xr
 
 from jaxdec import data, problems
-from jaxdec.papers.mcm import tasks
+from jaxdec.papers.exhibits import beside
+from jaxdec.papers.mcm import methods, tasks
 
 FOLDER = os.environ.get("JAXDEC_DATA", "")
 
@@ -103,3 +105,17 @@ def test_libsvm_files_are_dense_with_labels_from_zero_and_their_test_set(tmp_pat
         np.testing.assert_array_equal(tiny.test_targets, [1])
     (tmp_path / "libsvm" / "real").write_text("0.5 1:1\n2.5 1:2\n-1 2:2\n")
     assert data.libsvm("real").classes is None
+
+
+def test_of_problems_side_by_side_each_has_its_own_rounds_and_seeds():
+    def results(name, rounds, seeds):
+        sizes = {"data": [name], "seed": range(seeds), "round": rounds}
+        loss = np.full((1, seeds, len(rounds)), 1e-3)
+        grads = ("data", "round"), np.array([rounds], float)
+        return xr.Dataset({"suboptimality": (tuple(sizes), loss)}, sizes | {"grads": grads})
+
+    both = beside({0: results("a", [0, 10], 2), 1: results("b", [0, 5, 40], 3)}, "data")
+    for name, rounds, seeds in (("a", [0, 10], 2), ("b", [0, 5, 40], 3)):
+        one = methods.of(both, name)
+        assert (one["round"].values.tolist(), one.sizes["seed"]) == (rounds, seeds)
+        np.testing.assert_allclose(methods.decades(one), -3)

@@ -94,9 +94,11 @@ def decades(results: xr.Dataset) -> xr.DataArray:
 
 
 def of(results: xr.Dataset, name: str) -> xr.Dataset:
-    """Those of one problem, in its own rounds: `beside` fills up with nan."""
+    """Those of one problem, in its own rounds and seeds: `beside` fills up with nan."""
     one = results.sel(data=name, drop=True)
-    return one.sel(round=one["grads"].notnull().any([dim for dim in one["grads"].dims if dim != "round"]))
+    one = one.sel(round=one["grads"].notnull().any([dim for dim in one["grads"].dims if dim != "round"]))
+    begun = next(iter(one.data_vars.values())).isel(round=0, drop=True).notnull()
+    return one.sel(seed=begun.any([dim for dim in begun.dims if dim != "seed"]))
 
 
 def ends(results: xr.Dataset, share: float = 0.1) -> xr.DataArray:

@@ -90,6 +90,19 @@ def test_the_arguments_of_a_budget_are_those_of_the_functions_that_make_the_exhi
             exhibit(**{"default": {"n": "a", "seeds": 5}, **both, **wrong})
 
 
+def test_figure_claims_and_data_are_of_what_the_exhibit_makes_of_its_results(tmp_path):
+    drawn = []
+    last = exhibit(
+        claims=(claim(lambda results: results.sizes["round"], most=1),),
+        figure=lambda results: drawn.append(results.sizes["round"]) or plotting.panels(results, "loss"),
+        view=lambda results: results.isel(round=[-1]),
+    )
+    (outcome,) = reproduce(Paper("p", "P", (last,)), out=tmp_path, progress=False)
+    assert outcome.verdicts[0].holds
+    assert {*drawn} == {1}
+    assert len((tmp_path / "p" / "small.csv").read_text().splitlines()) == 1 + 2  # of two seeds
+
+
 def test_a_paper_of_ones_own_is_run_drawn_judged_and_written_down(tmp_path):
     (tmp_path / "mine.py").write_text(MINE)
     said = call(tmp_path / "mine.py", "--out", tmp_path)

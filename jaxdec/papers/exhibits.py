@@ -107,7 +107,7 @@ class Exhibit:
     the default budget; `fast` and `full` are what is otherwise with the other two. `tuned`, where there is one, returns
     the arguments of `tune`, and `sweeps` is given besides, as `tuned`, what was found: a `Tuned` for each name. Each of
     the two functions gets those of the arguments that it names. Where there are several sweeps, the results are laid
-    side by side along the dimension `along`.
+    side by side along the dimension `along`. Figure, claims and data are of what `view` makes of the results.
     """
 
     name: str
@@ -123,6 +123,7 @@ class Exhibit:
     full: Mapping[str, Any] = field(default_factory=dict)
     tuned: Callable[..., Mapping[Any, Mapping[str, Any]]] | None = None
     along: str = "algorithm"
+    view: Callable[[xr.Dataset], xr.Dataset] = lambda results: results
     needs: tuple[str, ...] = ()  # files under JAXDEC_DATA, such as "libsvm/a9a"; "fast" needs none
     needs_in_full: tuple[str, ...] | None = None  # in place of these; None is the same
     stand_in: str = ""  # what "fast" takes in place of them

@@ -103,7 +103,7 @@ def missing(exhibit: Exhibit, budget: Budget) -> tuple[str, ...]:
 def computed(
     exhibit: Exhibit, budget: Budget, store: Path | None = None, progress: bool | None = None
 ) -> tuple[xr.Dataset, Mapping[str, Tuned]]:
-    """What the exhibit's sweeps return, side by side, and what was found by tuning before.
+    """What the exhibit's figure, claims and data are of, and what was found by tuning before.
 
     Args:
         exhibit: to be run.
@@ -124,7 +124,7 @@ def computed(
         for search in searches.values():
             _apart(exhibit, search, sweeps)
         results = {name: sweep(**keep("sweep", name), progress=progress, **one) for name, one in sweeps.items()}
-    return beside(results, exhibit.along), found
+    return exhibit.view(beside(results, exhibit.along)), found
 
 
 def _apart(exhibit: Exhibit, search: Mapping[str, Any], sweeps: Mapping[Any, Mapping[str, Any]]) -> None:

@@ -158,10 +158,6 @@ def bias() -> float:
         return float(task.objective(x) - task.objective(task.minimizer))
 
 
-_at_server = partial(timed, methods=SERVER, network=networks.server(SIZE))
-_on_a_ring = partial(timed, methods=GRAPH, network=networks.ring(SIZE))
-
-
 def _gain(found: xr.Dataset, waits: str) -> float:
     """By what factor who waits ends above the worst of the others, the objectives being the same."""
     last = ends(found, ALIKE)
@@ -192,10 +188,6 @@ def _figure(found: xr.Dataset) -> Figure:
     return figure
 
 
-def _of(measure: Any, times: Any, waits: str) -> Any:
-    return lambda results: measure(times(results), waits)
-
-
 _GRADIENTS = "who waits computes 1/18 of the gradients in that time: the slow node's speed times 10, over their sum"
 _HOW: dict[str, Any] = {
     "precision": "float64",
@@ -209,11 +201,11 @@ SERVERS = Exhibit(
     "server",
     "Suboptimality against time with one slow client: who waits for it, and who does not",
     server,
-    lambda results: _figure(_at_server(results)),
+    _figure,
     (
         Claim(
             "objectives alike: synchronous SGD ends above each method that does not wait, by a factor of at least",
-            _of(_gain, _at_server, "synchronous SGD"),
+            partial(_gain, waits="synchronous SGD"),
             least=3.0,
             source="derived",
             where=f"{_GRADIENTS}; arXiv:2206.07638, arXiv:2305.12387 and arXiv:2501.16168 have such a bound, recalled",
@@ -221,7 +213,7 @@ SERVERS = Exhibit(
         ),
         Claim(
             "objectives apart: each method that does not wait ends above synchronous SGD, by a factor of at least",
-            _of(_loss, _at_server, "synchronous SGD"),
+            partial(_loss, waits="synchronous SGD"),
             least=1.5,
             source="derived",
             where="whose gradients come twenty times as often counts twenty times as much",
@@ -229,7 +221,7 @@ SERVERS = Exhibit(
         ),
         Claim(
             "objectives apart: asynchronous SGD's suboptimality over that of the f_i weighted by their speeds",
-            lambda results: _biased(_at_server(results)),
+            _biased,
             least=0.5,
             most=4.0,
             source="derived",
@@ -237,17 +229,18 @@ SERVERS = Exhibit(
             why="noise and delays come on top; a step that is too small to get there ends below",
         ),
     ),
+    view=partial(timed, methods=SERVER, network=networks.server(SIZE)),
     **_HOW,
 )
 GRAPHS = Exhibit(
     "graph",
     "Suboptimality against time on a ring with one slow node: who waits for it, and who does not",
     graph,
-    lambda results: _figure(_on_a_ring(results)),
+    _figure,
     (
         Claim(
             "objectives alike: DSGD ends above AD-PSGD by a factor of at least",
-            _of(_gain, _on_a_ring, "DSGD"),
+            partial(_gain, waits="DSGD"),
             least=3.0,
             source="derived",
             where=f"{_GRADIENTS}; that it gains where nodes are slow is the claim of arXiv:1710.06952, recalled",
@@ -255,13 +248,14 @@ GRAPHS = Exhibit(
         ),
         Claim(
             "objectives apart: AD-PSGD ends above DSGD by a factor of at least",
-            _of(_loss, _on_a_ring, "DSGD"),
+            partial(_loss, waits="DSGD"),
             least=1.5,
             source="derived",
             where="whose gradients come twenty times as often counts twenty times as much",
             why="the order; DSGD has a bias of its own",
         ),
     ),
+    view=partial(timed, methods=GRAPH, network=networks.ring(SIZE)),
     **_HOW,
 )
 PAPER = Paper(

@@ -6,24 +6,16 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from jaxdec.results.labels import labelled
+from jaxdec.results.labels import AXES, by_algorithm, labelled
 from jaxdec.results.plotting import COLOURS
-from jaxdec.results.statistics import larger_is_better, quantiles
+from jaxdec.results.statistics import logarithmic, quantiles
 from jaxdec.results.summary import KINDS, best, fields, known, others_at_best
 from jaxdec.results.texts import plain, titled
 
-__all__ = ["AXES", "curves", "places", "sensitivity"]
+__all__ = ["curves", "places", "sensitivity"]
 
 SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x")
 DASHES = ("solid", "dash", "dot", "dashdot")
-AXES = {
-    "round": "communication rounds",
-    "grads": "sample gradients per node",
-    "vectors": "d-vectors sent to each neighbour",
-    "bits": "bits sent to each neighbour",
-    "seconds": "simulated time in seconds",
-    "passes": "passes over the data",
-}
 
 
 def curves(results: Any, metric: str | None = None) -> Any:
@@ -40,9 +32,9 @@ def curves(results: Any, metric: str | None = None) -> Any:
     """
     metric = known(labelled(results), metric)
     dataset = best(results, metric)
-    axes = [name for name in AXES if name in dataset.coords]
+    axes = [name for name in AXES if name in dataset.coords and (name == "round" or np.any(dataset[name] > 0))]
     metrics = _metrics(dataset, metric)
-    lines = [(place, label, k, one) for place, at in places(dataset) for k, (label, one) in enumerate(_lines(at))]
+    lines = [(place, label, k, one) for place, at in places(dataset) for k, (label, one) in enumerate(by_algorithm(at))]
     ends = {name: [quantiles(one[name]).transpose("quantile", "round").values for *_, one in lines] for name in metrics}
     x = {name: [_over(one, name) for *_, one in lines for _ in range(3)] for name in axes}
     y = {name: [part for low_middle_high in ends[name] for part in _parts(low_middle_high)] for name in metrics}
@@ -68,7 +60,7 @@ def sensitivity(results: Any, over: str, metric: str | None = None) -> Any:
     dataset = labelled(results)
     metric = known(dataset, metric)
     metrics = _metrics(dataset, metric)
-    lines = [(place, label, k, one) for place, at in places(dataset) for k, (label, one) in enumerate(_lines(at))]
+    lines = [(place, label, k, one) for place, at in places(dataset) for k, (label, one) in enumerate(by_algorithm(at))]
     name = fields(dataset, over)[0]
     x = [one[name].values.tolist() for *_, one in lines for _ in range(3)]
     y: dict[str, list] = {}
@@ -96,12 +88,6 @@ def places(dataset: xr.Dataset) -> Iterator[tuple[str, xr.Dataset]]:
     for index in np.ndindex(*(dataset.sizes[kind] for kind in kinds)):
         one = dataset.isel(dict(zip(kinds, index, strict=True)))
         yield ", ".join(str(one[kind].item()) for kind in kinds), one
-
-
-def _lines(dataset: xr.Dataset) -> list[tuple[str, xr.Dataset]]:
-    if "algorithm" not in dataset.dims:
-        return [(str(dataset.get("algorithm", xr.DataArray("")).values), dataset)]
-    return [(str(name), dataset.sel(algorithm=name)) for name in dataset["algorithm"].values]
 
 
 def _over(one: xr.Dataset, axis: str) -> list[float]:
@@ -150,8 +136,8 @@ def _figure(lines: Sequence[tuple[str, str, int]], x: Sequence[list], y: Sequenc
 def _y(metric: str, values: Sequence[list]) -> dict[str, Any]:
     """The vertical axis of a metric: logarithmic, unless it is an accuracy, or negative anywhere."""
     numbers = np.array([v for line in values for v in line if v is not None])
-    logarithmic = not larger_is_better(metric) and (numbers > 0).any() and not (numbers < 0).any()
-    scale = {"yaxis.type": "log", "yaxis.dtick": _ticks(numbers)} if logarithmic else {"yaxis.type": "linear"}
+    log = logarithmic(metric, numbers)
+    scale = {"yaxis.type": "log", "yaxis.dtick": _ticks(numbers)} if log else {"yaxis.type": "linear"}
     return {"yaxis.title.text": titled(metric), "yaxis.dtick": None} | scale
 
 

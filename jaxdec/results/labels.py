@@ -6,7 +6,18 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import xarray as xr
 
-__all__ = ["USUAL", "Labelled", "labelled", "usual"]
+__all__ = ["AXES", "USUAL", "Labelled", "by_algorithm", "labelled", "usual"]
+
+# What a curve is drawn against: rounds, or what was spent until then.
+AXES = {
+    "round": "communication rounds",
+    "grads": "sample gradients per node",
+    "vectors": "d-vectors sent to each neighbour",
+    "bits": "bits sent to each neighbour",
+    "bits_down": "bits received from the server",
+    "seconds": "simulated time in seconds",
+    "passes": "passes over the data",
+}
 
 
 # What is no news of a round: everybody takes part, nodes have one message, and nothing is lost.
@@ -44,6 +55,13 @@ def labelled(results: Any) -> xr.Dataset:
     about = results.attrs
     named = {k: about[k] for k in ("algorithm",) if k in about and k not in results.coords}
     return results.drop_vars("seed", errors="ignore").expand_dims(seed=[about.get("seed", 0)]).assign_coords(named)
+
+
+def by_algorithm(dataset: xr.Dataset) -> list[tuple[str, xr.Dataset]]:
+    """Each algorithm's part, by its label; the whole where there is one."""
+    if "algorithm" not in dataset.dims:
+        return [(str(dataset.get("algorithm", xr.DataArray("")).values), dataset)]
+    return [(str(name), dataset.sel(algorithm=name)) for name in dataset["algorithm"].values]
 
 
 def usual(name: str, total: Any, rounds: Any) -> bool:

@@ -1,7 +1,6 @@
 """Figures from results and of partitions; nothing here runs an experiment."""
 
 import re
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -9,8 +8,8 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from jaxdec.data import Dataset, Partition, label_counts
-from jaxdec.results.labels import labelled
-from jaxdec.results.statistics import bootstrap, larger_is_better, quantiles
+from jaxdec.results.labels import AXES, by_algorithm, labelled
+from jaxdec.results.statistics import bootstrap, logarithmic, quantiles
 from jaxdec.results.summary import KINDS, best, fields, known, others_at_best, swept
 from jaxdec.results.texts import verbatim
 
@@ -56,13 +55,8 @@ STYLE = {
     "figure.constrained_layout.use": True,
 }
 
-LABELS = {
-    "round": "communication rounds",
-    "grads": "sample gradients per node",
+LABELS = AXES | {
     "vectors": "$d$-vectors sent to each neighbour",
-    "bits": "bits sent to each neighbour",
-    "seconds": "simulated time in seconds",
-    "passes": "passes over the data",
     "loss": r"training loss $f(\bar{x})$",
     "grad_norm_sq": r"squared gradient norm $\|\nabla f(\bar{x})\|^2$",
     "share_lost": "share of messages lost",
@@ -104,20 +98,20 @@ def curves(
         ax: where to draw; None makes a figure.
     """
     dataset = labelled(results)
-    spent = [k for k in ("round", "grads", "vectors", "bits", "bits_down", "seconds", "passes") if k in dataset.coords]
+    spent = [k for k in AXES if k in dataset.coords]
     others = [str(k) for k, c in dataset.coords.items() if k not in spent and "round" in c.dims and c.dtype.kind == "f"]
     _choose("x", x, spent + others)
     metric = known(dataset, metric)
     _choose("band", band, ["quantiles", "confidence", "none"])
     ax = ax or _axes()
-    lines = _algorithms(dataset)
+    lines = by_algorithm(dataset)
     for _, one in lines:
         if left := [dim for dim in one[metric].dims if dim not in ("seed", "round")]:
             raise ValueError(
                 f"curves draws one run per seed; choose among {', '.join(map(str, left))}, see results.best"
             )
     bands = [_band(one[metric], band, confidence) for _, one in lines]
-    log_y = _logarithmic(metric, np.concatenate([middle for _, middle, _ in bands]))
+    log_y = logarithmic(metric, np.concatenate([middle for _, middle, _ in bands]))
     finite = [np.logical_and.accumulate(np.isfinite(middle)) for _, middle, _ in bands]  # until it diverges
     lost = all(not there[1:].any() and not there.all() for there in finite)  # all of them, at once
     empty = True
@@ -157,7 +151,7 @@ def sensitivity(results: Any, metric: str, *, over: str = "lr", ax: "Axes | None
         raise ValueError(f"{over!r} was not swept in these results; swept was {there}")
     ax = ax or _axes()
     drawn, places = [], []
-    for k, (label, one) in enumerate(_algorithms(dataset)):
+    for k, (label, one) in enumerate(by_algorithm(dataset)):
         one = others_at_best(one, metric, over)
         low, middle, high = _band(one[metric].isel(round=-1).transpose("seed", over), "quantiles")
         at = one[fields(one, over)[0]].values
@@ -181,7 +175,7 @@ def sensitivity(results: Any, metric: str, *, over: str = "lr", ax: "Axes | None
         return _says(ax, "no finite value to draw:\nthe median run diverged at each")
     if np.issubdtype(places.dtype, np.number) and places.min() > 0:
         _log_x(ax)
-    if _logarithmic(metric, np.concatenate(drawn)):
+    if logarithmic(metric, np.concatenate(drawn)):
         ax.set_yscale("log")
     return ax
 
@@ -324,11 +318,6 @@ def _look(k: int) -> dict[str, Any]:
     return {"color": COLOURS[k % len(COLOURS)], "marker": MARKERS[k % len(MARKERS)], "ls": style}
 
 
-def _logarithmic(metric: str, values: np.ndarray) -> bool:
-    """Whether a metric belongs on a logarithmic axis: no accuracy, and nowhere negative."""
-    return not larger_is_better(metric) and bool((values > 0).any()) and not bool((values < 0).any())
-
-
 def _band(values: xr.DataArray, band: Band, confidence: float = 0.95) -> Any:
     """The lower end, the median and the upper end over seeds, where what is not finite counts as the worst."""
     if band == "confidence" and values.sizes["seed"] > 1:
@@ -353,12 +342,6 @@ def _pyplot() -> Any:
 def _axes() -> "Axes":
     with _pyplot().rc_context(STYLE):
         return _pyplot().subplots(figsize=(4.5, 3.4))[1]
-
-
-def _algorithms(dataset: xr.Dataset) -> Sequence[tuple[str, Any]]:
-    if "algorithm" not in dataset.dims:
-        return [(str(dataset.get("algorithm", xr.DataArray("")).values), dataset)]
-    return [(str(name), dataset.sel(algorithm=name)) for name in dataset["algorithm"].values]
 
 
 def _named(name: str) -> str:

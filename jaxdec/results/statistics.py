@@ -24,6 +24,7 @@ __all__ = [
     "Statistic",
     "bootstrap",
     "larger_is_better",
+    "logarithmic",
     "mean",
     "median",
     "paired_differences",
@@ -90,6 +91,11 @@ def larger_is_better(metric: Any) -> bool:
     (True, False)
     """
     return "accuracy" in str(metric)
+
+
+def logarithmic(metric: str, values: np.ndarray) -> bool:
+    """Whether a metric belongs on a logarithmic axis: no accuracy, and nowhere negative."""
+    return not larger_is_better(metric) and bool((values > 0).any()) and not bool((values < 0).any())
 
 
 def median(values: Labelled, dim: str = "seed") -> Labelled:

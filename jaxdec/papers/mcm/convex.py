@@ -69,7 +69,7 @@ def convex(
     return {f"{name}, {split}": one(name, split) for name in sets for split in splits}
 
 
-def _drawn(results: xr.Dataset) -> xr.Dataset:
+def _view(results: xr.Dataset) -> xr.Dataset:
     known = {f"{name}, {split}": setting for (name, split), setting in SETTINGS.items()}
     return with_axes(results, {name: known[name] for name in results["data"].values})
 
@@ -84,14 +84,14 @@ def _published(name: str, passes: float) -> Mapping[str, float]:
 
 def bits_to(results: xr.Dataset, name: str, x: str, above: float = 0.1) -> xr.DataArray:
     """How many bits a method has spent when it is first within `above` decades of where DIANA ends; nan for never."""
-    one = of(_drawn(results), name)
+    one = of(results, name)
     there = decades(one) < float(ends(one).sel(algorithm="DIANA")) + above
     return one[x].where(there).min("round")
 
 
 def _off(results: xr.Dataset, name: str) -> float:
     """The largest difference from the published values, in decades."""
-    one = of(_drawn(results), name)
+    one = of(results, name)
     return off(ends(one), _published(name, float(one["passes"].max())))
 
 
@@ -116,7 +116,6 @@ def _fewer(results: xr.Dataset, name: str, x: str) -> float:
 
 def figure(results: xr.Dataset) -> Figure:
     """A row for each set: against passes and bits where clients differ, and against passes where they do not."""
-    results = _drawn(results)
     names, algorithms = results["data"].values.tolist(), results["algorithm"].values.tolist()
     first = [name for name in names if not name.endswith("iid")]
     columns = 4 if len(names) > len(first) else 3
@@ -244,6 +243,7 @@ CONVEX = Exhibit(
             budgets=("fast",),
         ),
     ),
+    view=_view,
     precision="float64",
     style="as in the authors' code",
     default={

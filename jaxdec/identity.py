@@ -11,7 +11,7 @@ import sysconfig
 import types
 from collections.abc import Iterator, Mapping
 from functools import cache, cached_property, partial
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-__all__ = ["canonical", "describe", "fields", "identity", "inside_of", "scalar", "source"]
+__all__ = ["canonical", "describe", "fields", "identity", "inside_of", "installed", "scalar", "source"]
 
 # Code of these is named and not looked into: of jaxdec `source` is a digest, and the others change the last bits alone.
 NAMED = frozenset({"jaxdec", "jax", "jaxlib", "numpy", "scipy", "optax", "flax", "chex"})
@@ -287,7 +287,15 @@ def source() -> dict[str, str]:
         decides = name.name in ("execute.py", "plan.py") or "lastmap" in name.parts
         if not aside and (name.parts[0] != "sweeps" or decides):
             digest.update(name.as_posix().encode() + b"\0" + file.read_bytes().replace(b"\r\n", b"\n") + b"\0")
-    return {"version": version("jaxdec"), "source": digest.hexdigest()[:16]}
+    return {"version": installed(), "source": digest.hexdigest()[:16]}
+
+
+def installed() -> str:
+    """The version of jaxdec that is installed; of a checkout that is only on the path there is none."""
+    try:
+        return version("jaxdec")
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def canonical(value: Any) -> str:

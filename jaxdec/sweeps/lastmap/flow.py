@@ -7,7 +7,7 @@ from jax.extend.core import ClosedJaxpr, Literal
 
 from jaxdec.sweeps.lastmap.rules import APIECE
 
-__all__ = ["CALLS", "Flags", "equations", "inner", "of_cond", "of_results", "of_scan", "of_while"]
+__all__ = ["CALLS", "Flags", "equations", "inner", "of_cond", "of_results", "of_scan", "of_while", "parts_of_scan"]
 
 # Primitives that call a jaxpr, and their parameter that holds it.
 CALLS = {"jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "core_call": "call_jaxpr", "remat2": "jaxpr",
@@ -29,7 +29,7 @@ def of_results(eqn: Any, mapped: Flags) -> list[bool]:
     if name in CALLS:
         return _outs(p[CALLS[name]], mapped)
     if name == "scan":
-        return of_scan(p, mapped)
+        return of_scan(eqn, mapped)
     if name == "while":
         return of_while(p, mapped)[0]
     if name == "cond":
@@ -56,12 +56,24 @@ def _flag(known: Mapping[Any, bool], v: Any) -> bool:
     return not isinstance(v, Literal) and known[v]
 
 
-def of_scan(p: Mapping[str, Any], mapped: Flags) -> list[bool]:
+def parts_of_scan(eqn: Any) -> tuple[int, int]:
+    """How many of a scan's operands are the same in all turns, and how many are its carry.
+
+    JAX holds the two numbers under names that change with its versions. They follow from the shapes: what is stacked
+    has one more axis outside of the turn.
+    """
+    turn, _ = inner(eqn.params["jaxpr"])
+    stacked = lambda outside, inside: sum(a.aval.ndim > b.aval.ndim for a, b in zip(outside, inside, strict=True))
+    nk = len(eqn.outvars) - stacked(eqn.outvars, turn.outvars)
+    return len(eqn.invars) - nk - stacked(eqn.invars, turn.invars), nk
+
+
+def of_scan(eqn: Any, mapped: Flags) -> list[bool]:
     """Of the last carry and of what is stacked. A carry that is mapped in one turn is mapped in all."""
-    nc, nk = p["num_consts"], p["num_carry"]
+    nc, nk = parts_of_scan(eqn)
     carry = list(mapped[nc : nc + nk])
     while True:
-        outs = _outs(p["jaxpr"], [*mapped[:nc], *carry, *mapped[nc + nk :]])
+        outs = _outs(eqn.params["jaxpr"], [*mapped[:nc], *carry, *mapped[nc + nk :]])
         wider = [a or b for a, b in zip(carry, outs[:nk], strict=True)]
         if wider == carry:
             return [*carry, *outs[nk:]]
@@ -106,8 +118,8 @@ def _within(eqn: Any, mapped: Flags) -> Iterator[tuple[Any, Flags]]:
     if name in CALLS:
         yield p[CALLS[name]], mapped
     elif name == "scan":
-        nc, nk = p["num_consts"], p["num_carry"]
-        yield p["jaxpr"], [*mapped[:nc], *of_scan(p, mapped)[:nk], *mapped[nc + nk :]]
+        nc, nk = parts_of_scan(eqn)
+        yield p["jaxpr"], [*mapped[:nc], *of_scan(eqn, mapped)[:nk], *mapped[nc + nk :]]
     elif name == "while":
         nc, nb = p["cond_nconsts"], p["body_nconsts"]
         carry, _ = of_while(p, mapped)

@@ -10,7 +10,7 @@ from jax import lax
 from jax.extend.core import Literal, jaxpr_as_fun
 
 from jaxdec.sweeps.lastmap.equation import Equation, widened
-from jaxdec.sweeps.lastmap.flow import CALLS, equations, inner, of_cond, of_results, of_scan, of_while
+from jaxdec.sweeps.lastmap.flow import CALLS, equations, inner, of_cond, of_results, of_scan, of_while, parts_of_scan
 from jaxdec.sweeps.lastmap.rules import in_front, rule_of
 
 __all__ = ["lastmap"]
@@ -128,9 +128,9 @@ class Cells(NamedTuple):
         return [widened(v, self.size) if want and not have else v for want, v, have in each]
 
     def scan(self, e: Equation) -> list[Any]:
-        p, nc, nk = e.params, e.params["num_consts"], e.params["num_carry"]
+        p, (nc, nk) = e.params, parts_of_scan(e.eqn)
         consts, start, xs = e.values[:nc], e.values[nc : nc + nk], e.values[nc + nk :]
-        results = of_scan(p, e.mapped)
+        results = of_scan(e.eqn, e.mapped)
         mapped = [*e.mapped[:nc], *results[:nk], *e.mapped[nc + nk :]]
 
         def step(carry, xs):

@@ -65,6 +65,7 @@ ELEMENTWISE = frozenset(
         "lgamma",
         "log",
         "log1p",
+        "log2",
         "logistic",
         "lt",
         "lt_to",
@@ -76,6 +77,7 @@ ELEMENTWISE = frozenset(
         "neg",
         "nextafter",
         "not",
+        "one_minus_square",
         "or",
         "polygamma",
         "population_count",
@@ -134,6 +136,7 @@ ALONG = frozenset(
         "squeeze",
         "stack",
         "top_k",
+        "unstack",
     ]
 )
 

@@ -1,12 +1,11 @@
 """Sweeps of 64 step sizes against stacked loops, and cells on the last axis against `jax.vmap`.
 
-`python benchmarks/cells.py` takes about three minutes where nothing else runs; `python benchmarks/cells.py vmap` is the
-second of these alone, and `... loops 16 64` the first with so many nodes. Stacked loops have the step sizes where they
-are fastest, which is on the last axis; PyTorch, eager, takes part where it is installed. Times are of whole calls, with
-all that a call costs besides its rounds; programs are compiled before. Rows of `run` are one run against one loop.
+`python -m benchmarks cells` takes about three minutes where nothing else runs; `cells.against_vmap` is the second of
+these alone. Stacked loops have the step sizes where they are fastest, which is on the last axis; PyTorch, eager, takes
+part where it is installed. Times are of whole calls, with all that a call costs besides its rounds; programs are
+compiled before. Rows of `run` are one run against one loop.
 """
 
-import sys
 from functools import partial
 from statistics import median
 from typing import Any
@@ -14,8 +13,8 @@ from unittest import mock
 
 import jax
 import numpy as np
-from timing import in_turn, report
 
+from benchmarks.timing import Table, in_turn
 from jaxdec import algorithms, compressors, data, networks, problems, run, sweep, testing
 from jaxdec.metrics import consensus
 from jaxdec.sweeps import execute
@@ -69,7 +68,8 @@ def spread(x: Any) -> np.ndarray:
     return np.sum((x - x.mean(axis=0)) ** 2, axis=1).mean(axis=0)
 
 
-def against_loops(dtype: Any, rounds: dict[int, int]) -> None:
+def against_loops(dtype: Any, rounds: dict[int, int]) -> Table:
+    jax.config.update("jax_enable_x64", dtype == np.float64)
     rows, close = [], {"rtol": 1e-8, "atol": 1e-16} if dtype == np.float64 else {"rtol": 1e-2, "atol": 1e-10}
     for n, count in rounds.items():
         problem, network = testing.quadratic(n, 10, noise=0.0), networks.ring(n)
@@ -102,7 +102,7 @@ def against_loops(dtype: Any, rounds: dict[int, int]) -> None:
                     rows.append((f"{name}, {what}, n={n}, {label}", f"{our * 1e3:.1f}", f"{theirs * 1e3:.1f}",
                                  f"{ratio:.2f}", aim))  # fmt: skip
     columns = ("dense quadratics, d=10, ring", "jaxdec, ms", "loop, ms", "speed-up", "aim")
-    report(f"Stacked loops, {np.dtype(dtype).name}", rows, columns)
+    return Table(f"Stacked loops, {np.dtype(dtype).name}", columns, rows)
 
 
 def by_vmap(go):
@@ -116,8 +116,9 @@ def by_vmap(go):
     return called
 
 
-def against_vmap() -> None:
+def against_vmap() -> Table:
     """Times of running alone, without what surrounds a sweep."""
+    jax.config.update("jax_enable_x64", True)
     digits, cancer = data.digits(), data.breast_cancer()
     softmax = problems.softmax(digits, data.iid(digits, n=16), batch_size=16, l2=1e-3)
     logistic = problems.logistic(cancer, data.iid(cancer, n=16), batch_size=16, l2=1e-3)
@@ -151,16 +152,18 @@ def against_vmap() -> None:
             (name, f"{ours * 1e3:.1f}", f"{theirs * 1e3:.1f}", f"{ratio:.2f}", "/".join(f"{c:.1f}" for c in compiled))
         )
     columns = (f"{STEPS} step sizes, float64", "as chosen, ms", "jax.vmap, ms", "speed-up", "compiling, s")
-    report("Cells last against jax.vmap", rows, columns)
+    return Table("Cells last against jax.vmap", columns, rows)
 
 
-if __name__ == "__main__":
-    part, *sizes = sys.argv[1:] or ("all",)
-    rounds = {16: 2000, 64: 600, 256: 150}
-    if part != "vmap":
-        for dtype in (np.float64, np.float32):
-            jax.config.update("jax_enable_x64", dtype == np.float64)
-            against_loops(dtype, {n: rounds[n] for n in map(int, sizes or rounds)})
-    if part != "loops":
-        jax.config.update("jax_enable_x64", True)
-        against_vmap()
+ROUNDS = {16: 2000, 64: 600, 256: 150}
+
+
+def against_loops_float64() -> Table:
+    return against_loops(np.float64, ROUNDS)
+
+
+def against_loops_float32() -> Table:
+    return against_loops(np.float32, ROUNDS)
+
+
+PARTS = (against_loops_float64, against_loops_float32, against_vmap)

@@ -1,4 +1,4 @@
-"""Per-node convolution: every way against `vmap` over the native one. `python benchmarks/convolution.py`, two minutes.
+"""Per-node convolution: every way against `vmap` over the native one. `python -m benchmarks convolution`, two minutes.
 
 Gradients of LeNet with GroupNorm for 8 nodes, minibatches of 32 images of 32 x 32 x 3, in float32. On CPUs the way that
 is chosen must be at least 4 times faster than `vmap` over the network as one would write it with Flax alone. Results
@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen
-from timing import in_turn, report
 
+from benchmarks.timing import Table, in_turn
 from jaxdec import data, models, nn, problems
 
 NODES, BATCH = 8, 32
@@ -56,7 +56,7 @@ def compiled(network, images, nodes, block=None):
     return partial(program, x, batch), time.perf_counter() - began
 
 
-def main() -> None:
+def gradients() -> Table:
     rng = np.random.default_rng(0)
     pixels = rng.integers(256, size=(NODES * BATCH, 32, 32, 3), dtype=np.uint8)
     images = data.dataset(pixels, np.arange(len(pixels)) % 10)
@@ -78,8 +78,7 @@ def main() -> None:
         aim = "≥ 4" if name == "chosen" and jax.default_backend() == "cpu" else ""
         rows.append((name, f"{time_of * 1e3:.1f} ({native * 1e3:.0f})", f"{ratio:.1f}", f"{seconds:.1f}", aim))
     columns = ("LeNet, GroupNorm, 8 nodes, batch 32", "ms (native beside it)", "speed-up", "compile, s", "aim")
-    report("Gradients with per-node convolutions", rows, columns)
+    return Table("Gradients with per-node convolutions", columns, rows)
 
 
-if __name__ == "__main__":
-    main()
+PARTS = (gradients,)

@@ -1,4 +1,4 @@
-"""The core against what it must not be slower than. `python benchmarks/core.py`, about two minutes.
+"""The core against what it must not be slower than. `python -m benchmarks core`, about two minutes.
 
 1. `run` against a hand-written scan of the same algorithm: at most 5 % more.
 2. Gradient descent on a ring against a stacked NumPy loop: at least 5 times faster.
@@ -12,13 +12,11 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from timing import in_turn, report
 
+from benchmarks.timing import Table, in_turn
 from jaxdec import algorithms, data, networks, problems, run, sweep
 from jaxdec.loop import Keys
 from jaxdec.metrics import consensus
-
-jax.config.update("jax_enable_x64", True)
 
 
 def noisy(n: int, d: int) -> problems.Quadratic:
@@ -57,7 +55,8 @@ def kgt_by_hand(problem, W, lr, key, ts):
     return x, jnp.stack([spread(x0), spread(x)])
 
 
-def against_a_scan() -> None:
+def against_a_scan() -> Table:
+    jax.config.update("jax_enable_x64", True)
     rows = []
     for name, algorithm, by_hand, n, d, rounds in (
         ("DSGD", algorithms.DSGD(lr=0.1), dsgd_by_hand, 8, 5, 20_000),
@@ -78,10 +77,11 @@ def against_a_scan() -> None:
         rows.append(
             (f"{name}, n={n}, d={d}", f"{a / rounds * 1e6:.2f}", f"{b / rounds * 1e6:.2f}", f"{ratio:.3f}", "≤ 1.05")
         )
-    report("run against a hand-written scan", rows, ("case", "run, µs/round", "scan, µs/round", "ratio", "aim"))
+    return Table("run against a hand-written scan", ("case", "run, µs/round", "scan, µs/round", "ratio", "aim"), rows)
 
 
-def against_numpy() -> None:
+def against_numpy() -> Table:
+    jax.config.update("jax_enable_x64", True)
     n, d, rounds, lr = 256, 10, 10_000, 0.1
     problem, network = problems.quadratic(n, d, zeta=1.0), networks.ring(n)
     A, b, dense = np.asarray(problem.A), np.asarray(problem.b), np.asarray(network.W.dense())
@@ -108,10 +108,11 @@ def against_numpy() -> None:
         a, b_, ratio = in_turn(theirs, ours)
         rows.append((name, f"{b_ / rounds * 1e6:.2f}", f"{a / rounds * 1e6:.2f}", f"{ratio:.1f}", "≥ 5"))
     columns = ("DGD on a ring, n=256, d=10", "run, µs/round", "NumPy, µs/round", "speed-up", "aim")
-    report("Stacked loops in NumPy", rows, columns)
+    return Table("Stacked loops in NumPy", columns, rows)
 
 
-def common_random_numbers() -> None:
+def common_random_numbers() -> Table:
+    jax.config.update("jax_enable_x64", True)
     cancer = data.breast_cancer()
     digits = data.binary(data.digits(), positive=range(5))
     rows = []
@@ -131,11 +132,12 @@ def common_random_numbers() -> None:
         rate = 64 * 2 / paired
         rows.append((name, f"{paired:.3f} ({rate:.0f} runs/s)", f"{independent:.3f}", f"{ratio:.1f}", "≥ 3"))
     columns = ("64 step sizes, DSGD, n=16", "common, s", "independent keys, s", "speed-up", "aim")
-    report("Common random numbers in a sweep", rows, columns)
+    return Table("Common random numbers in a sweep", columns, rows)
 
 
-def skipped_gossip() -> None:
+def skipped_gossip() -> Table:
     """A sweep of one seed, in which ProxSkip's coin is a branch: a round without gossip costs no product with W."""
+    jax.config.update("jax_enable_x64", True)
     n, d, rounds = 512, 256, 400
     W = np.random.default_rng(0).random((n, n)) + n * np.eye(n)
     for _ in range(50):  # Sinkhorn: symmetric and doubly stochastic
@@ -159,11 +161,7 @@ def skipped_gossip() -> None:
         rows.append((f"probability {probability}", f"{seldom / rounds * 1e3:.2f}", f"{always / rounds * 1e3:.2f}",
                      f"{ratio:.1f}", "≥ 3"))  # fmt: skip
     columns = ("ProxSkip, dense W, n=512, d=256", "ms/round", "gossip in every round", "speed-up", "aim")
-    report("Local rounds that cost no gossip", rows, columns)
+    return Table("Local rounds that cost no gossip", columns, rows)
 
 
-if __name__ == "__main__":
-    against_a_scan()
-    against_numpy()
-    common_random_numbers()
-    skipped_gossip()
+PARTS = (against_a_scan, against_numpy, common_random_numbers, skipped_gossip)

@@ -1,4 +1,4 @@
-"""What an event of an asynchronous network costs. `python benchmarks/events.py`, about a minute.
+"""What an event of an asynchronous network costs. `python -m benchmarks events`, about a minute.
 
 1. At a server of 16 clients with exponential clocks and d = 100, logistic regression: with a minibatch of 16 of a
    client's 64 samples at most 1.5 times as much as with all of them. A minibatch costs what one client draws.
@@ -11,8 +11,8 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from timing import in_turn, report
 
+from benchmarks.timing import Table, in_turn
 from jaxdec import algorithms, data, networks, problems, run
 from jaxdec.networks import clocks
 
@@ -38,7 +38,7 @@ def speeds(n: int) -> np.ndarray:
     return np.linspace(0.5, 1.5, n)
 
 
-if __name__ == "__main__":
+def an_event() -> Table:
     sgd, pairs = algorithms.AsynchronousSGD(lr=0.01), algorithms.ADPSGD(lr=0.01)
     rows = []
     few, all_of_them = minibatches(16), minibatches(None)
@@ -71,4 +71,7 @@ if __name__ == "__main__":
             "≤ 2",
         )
     )
-    report("an event", rows, ("case", "with noise, µs", "without, µs", "ratio", "aim"))
+    return Table("an event", ("case", "with noise, µs", "without, µs", "ratio", "aim"), rows)
+
+
+PARTS = (an_event,)

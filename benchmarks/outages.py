@@ -1,4 +1,4 @@
-"""What failures cost. `python benchmarks/outages.py`, about three minutes.
+"""What failures cost. `python -m benchmarks outages`, about three minutes.
 
 1. A sweep over 16 probabilities of loss and 4 seeds, a program for each method, against a sweep of as many step sizes
    on the reliable network (ring, n=64, d=100): at most 1.5 times as long.
@@ -30,8 +30,8 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from timing import in_turn, report
 
+from benchmarks.timing import Table, in_turn
 from jaxdec import algorithms, networks, problems, run, sweep
 from jaxdec.networks import lossy, sleeping
 from jaxdec.networks.outages import GilbertElliott, Markov
@@ -45,7 +45,7 @@ PROBABILITIES = [float(p) for p in np.linspace(0, 0.5, 16)]
 MANY, COLUMNS = 100_000, 10
 
 
-def sweeps() -> None:
+def sweeps() -> Table:
     n, d, rounds = 64, 100, 200
     ring, problem, rows = networks.ring(n), problems.quadratic(n, d), []
     asked = {"seeds": 4, "rounds": rounds, "every": rounds, "metrics": ("consensus",), "progress": False}
@@ -60,13 +60,13 @@ def sweeps() -> None:
         a, b = (1e6 / rounds * median(side) for side in zip(*times, strict=True))
         rows.append((name, f"{a:.0f}", f"{b:.0f}", f"{median(x / y for x, y in times):.2f}", "≤ 1.5"))
     columns = ("64 cells, ring, n=64, d=100", "failing, µs/round", "reliable, µs/round", "ratio", "aim")
-    report("A sweep over probabilities of loss against one over step sizes", rows, columns)
+    return Table("A sweep over probabilities of loss against one over step sizes", columns, rows)
 
 
 STEPS = [float(lr) for lr in np.geomspace(0.01, 0.06, 15)]
 
 
-def single_runs() -> None:
+def single_runs() -> Table:
     ring, rounds, rows = networks.ring(16), 10_000, []
     failing = {
         "loss": lossy(ring, 0.1),
@@ -86,7 +86,7 @@ def single_runs() -> None:
                 a, b, aim = a / rounds * 1e6, b / rounds * 1e6, "≤ 2.5" if kind == "loss" else ""
                 rows.append((f"{name}, d={d}, {kind}", f"{a:.2f}", f"{b:.2f}", f"{ratio:.2f}", aim))
     columns = ("one run, ring, n=16", "failing, µs/round", "reliable, µs/round", "ratio", "aim")
-    report("A run under failures", rows, columns)
+    return Table("A run under failures", columns, rows)
 
 
 def peak(nodes: int, kind: str) -> None:
@@ -101,11 +101,11 @@ def peak(nodes: int, kind: str) -> None:
     print(before, rss())
 
 
-def memory() -> None:
+def memory() -> Table:
     rows = []
     for kind in ("reliable", "loss"):
         for nodes in (MANY // 2, MANY):
-            command = [sys.executable, __file__, "--peak", str(nodes), kind]
+            command = [sys.executable, "-m", "benchmarks.outages", "--peak", str(nodes), kind]
             found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
             before, after = map(float, found[-2:])
             vectors = 4 * nodes * COLUMNS / 1e6
@@ -113,13 +113,10 @@ def memory() -> None:
                 (f"{kind}, n={nodes}", f"{before:.0f}", f"{after:.0f}", f"{(after - before) / vectors:.1f}", "")
             )
     columns = ("random 4-regular, d=10, gradient tracking", "ready, MB", "peak, MB", "run, (n, d) arrays", "")
-    report("Memory", rows, columns)
+    return Table("Memory", columns, rows)
 
+
+PARTS = (sweeps, single_runs, memory)
 
 if __name__ == "__main__":
-    if "--peak" in sys.argv:
-        peak(int(sys.argv[-2]), sys.argv[-1])
-    else:
-        sweeps()
-        single_runs()
-        memory()
+    peak(int(sys.argv[-2]), sys.argv[-1])

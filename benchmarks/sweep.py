@@ -1,4 +1,4 @@
-"""The sweep engine against `run` in a loop, and a sweep of 2000 runs. `python benchmarks/sweep.py`, a few minutes.
+"""The sweep engine against `run` in a loop, and a sweep of 2000 runs. `python -m benchmarks sweep`, a few minutes.
 
 1. 64 step sizes as one sweep against 64 calls of `run`, whose program is compiled once and used again: at least 3 times
    faster on binary digits, 16 nodes, batch 16; the ten classes beside it. No compilation on either side.
@@ -13,8 +13,8 @@ import tempfile
 import time
 
 import numpy as np
-from timing import in_turn, report
 
+from benchmarks.timing import Table, in_turn
 from jaxdec import algorithms, data, networks, problems, run, sweep
 from jaxdec.metrics import consensus, loss
 
@@ -32,7 +32,7 @@ def tasks():
     }
 
 
-def against_single_runs() -> None:
+def against_single_runs() -> Table:
     rows = []
     ring = networks.ring(NODES)
     for name, problem in tasks().items():
@@ -60,10 +60,10 @@ def against_single_runs() -> None:
         "speed-up",
         "aim",
     )
-    report("A sweep against the same runs one by one", rows, columns)
+    return Table("A sweep against the same runs one by one", columns, rows)
 
 
-def two_thousand_runs() -> None:
+def two_thousand_runs() -> Table:
     methods = {
         "DSGD": algorithms.DSGD(lr=1.0),
         "Gradient Tracking": algorithms.GradientTracking(lr=1.0),
@@ -89,12 +89,12 @@ def two_thousand_runs() -> None:
         ("runs/s, all included", f"{facts['runs'] / seconds:.0f}", ""),
         ("node-rounds/s, all included", f"{facts['runs'] * ROUNDS * NODES / seconds:.3g}", ""),
     ]
-    report("A sweep of 2000 runs of 200 rounds, stored (digits, 16 nodes)", rows, ("", "measured", "aim"))
+    return Table("A sweep of 2000 runs of 200 rounds, stored (digits, 16 nodes)", ("", "measured", "aim"), rows)
 
 
 def peak_with(memory: str) -> tuple[float, float]:
     """What a process takes above its own size, MB, and for how long; in a process of its own."""
-    command = [sys.executable, __file__, "--peak", memory]
+    command = [sys.executable, "-m", "benchmarks.sweep", "--peak", memory]
     found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     return float(found[-2]), float(found[-1])
 
@@ -113,18 +113,17 @@ def peak(memory: str) -> None:
     print(rss() - before, time.perf_counter() - began)
 
 
-def memory_limits() -> None:
+def memory_limits() -> Table:
     rows = []
     for memory in ("100GB", "200MB"):
         more, seconds = peak_with(memory)
         rows.append((memory, f"{more:.0f}", f"{seconds:.1f}"))
-    report("2000 configurations, K-GT, ten-class digits, 20 rounds", rows, ("memory=", "peak, MB more", "seconds"))
+    return Table(
+        "2000 configurations, K-GT, ten-class digits, 20 rounds", ("memory=", "peak, MB more", "seconds"), rows
+    )
 
+
+PARTS = (against_single_runs, two_thousand_runs, memory_limits)
 
 if __name__ == "__main__":
-    if "--peak" in sys.argv:
-        peak(sys.argv[-1])
-    else:
-        against_single_runs()
-        two_thousand_runs()
-        memory_limits()
+    peak(sys.argv[-1])

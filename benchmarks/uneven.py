@@ -1,6 +1,6 @@
 """Exact gradients of uneven shares: a table of n rows against blocks, in time and in memory, on this machine.
 
-Run `python benchmarks/uneven.py`. What it prints decides `SAVED` in `jaxdec/problems/pieces.py`.
+Run `python -m benchmarks uneven`. What it prints decides `SAVED` in `jaxdec/problems/pieces.py`.
 """
 
 import dataclasses
@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks.timing import Table
 from jaxdec import data, problems
 from jaxdec.problems import pieces
 
@@ -34,11 +35,11 @@ def measured(problem) -> tuple[float, float]:
     return float(np.median(times)) * 1e3, program.memory_analysis().temp_size_in_bytes / 2**20
 
 
-def main() -> None:
+def tables_and_blocks() -> Table:
     rng = np.random.default_rng(0)
     samples = data.dataset(rng.normal(size=(SAMPLES, FEATURES)).astype(np.float32), np.arange(SAMPLES) % 2)
     pieces.SAVED = 0.0
-    print(f"{'n':>4} {'largest':>8} {'saved':>6}  {'table':>22}  {'blocks':>22}")
+    rows = []
     for n in (10, 50):
         for largest in (SAMPLES // n, 2 * SAMPLES // n, 4 * SAMPLES // n, 8 * SAMPLES // n, SAMPLES - n + 1):
             if largest > SAMPLES - n + 1:
@@ -46,9 +47,8 @@ def main() -> None:
             problem = problems.logistic(samples, shares(n, largest))
             saved = problem.indices.size / problem.pieces.indices.size
             pairs = measured(dataclasses.replace(problem, pieces=None)), measured(problem)
-            shown = "  ".join(f"{ms:8.2f} ms {mb:7.1f} MiB" for ms, mb in pairs)
-            print(f"{n:>4} {largest:>8} {saved:>6.2f}  {shown}")
+            rows.append((f"{n}, {largest}", f"{saved:.2f}", *(f"{ms:.2f} ms, {mb:.1f} MiB" for ms, mb in pairs)))
+    return Table("Exact gradients of uneven shares", ("nodes, largest share", "saved", "table", "blocks"), rows)
 
 
-if __name__ == "__main__":
-    main()
+PARTS = (tables_and_blocks,)

@@ -9,7 +9,8 @@ github.com/philipco/mcm-bidirectional-compression. What it shows:
 - The memory of the model needs a rate above 0 and at most 1/(omega + 1), and one memory for each client where clients
   are absent.
 
-The sets "quantum", "superconduct" and FE-MNIST of the paper are not here. Where the authors draw 599 passes it is 600.
+The sets "quantum", "superconduct" and FE-MNIST of the paper, the last of which has no loader, are not here. Where the
+authors draw 599 passes it is 600.
 """
 
 from jaxdec.papers.exhibits import Paper
@@ -28,6 +29,8 @@ PAPER = Paper(
         variants.ALPHA,
         synthetic.SYNTHETIC,
         images.IMAGES,
+        images.CIFAR10,
+        images.FASHION_MNIST,
     ),
 )
 

@@ -1,5 +1,6 @@
 """MCM on convex problems: the six methods on real sets, everybody taking part."""
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -36,6 +37,10 @@ PUBLISHED: dict[str, dict[str, float]] = {
     "w8a": {"SGD": -2.48, "DIANA": -2.31, "MCM": -2.14, "Rand-MCM": -2.18, "Artemis": -1.77, "DORE": -1.82},
 }
 W8A_LATER = {"SGD": -2.95, "DIANA": -2.58, "MCM": -2.34, "Rand-MCM": -2.42, "Artemis": -1.78, "DORE": -1.80}  # 590
+
+# How far the authors' F*, the loss after 40 000 steps of gradient descent, is above the minimum:
+# 0.3196268 - 0.3196259, 0.1231585 - 0.1231397 and 0.0702559 - 0.0684457.
+NOT_REACHED = {"a9a": 9e-7, "phishing": 1.88e-5, "w8a": 1.8102e-3}
 
 
 def sweep_of(name: str, split: Split, algorithms: Any, epochs: int, seeds: int, p: float = 1.0) -> dict[str, Any]:
@@ -75,11 +80,12 @@ def _view(results: xr.Dataset) -> xr.Dataset:
 
 
 def _published(name: str, passes: float) -> Mapping[str, float]:
-    """The values after so many passes, where they are known."""
+    """The values after so many passes, where they are known, above the minimum itself and not above the authors' F*."""
     found, _, split = name.partition(", ")
     if split != "clusters":
         return {}
-    return W8A_LATER if found == "w8a" and passes > 590 else PUBLISHED[found]
+    read = W8A_LATER if found == "w8a" and passes > 590 else PUBLISHED[found]
+    return {method: math.log10(10**value + NOT_REACHED[found]) for method, value in read.items()}
 
 
 def bits_to(results: xr.Dataset, name: str, x: str, above: float = 0.1) -> xr.DataArray:
@@ -138,7 +144,6 @@ def figure(results: xr.Dataset) -> Figure:
 
 
 _CLUSTERS = tuple(f"{name}, clusters" for name in PUBLISHED)
-_AT_REST = ("a9a, clusters", "phishing, clusters", "a9a, iid", "phishing, iid")
 _BARS = "the published error bars are 0.1 and more, and a curve is read to 0.03"
 _LARGE = ("default", "full")
 CONVEX = Exhibit(
@@ -160,22 +165,23 @@ CONVEX = Exhibit(
             for name in PUBLISHED
         ),
         Claim(
-            "on a9a and phishing MCM ends above DIANA by so many decades",
-            partial(_behind, names=_AT_REST),
+            "in clusters MCM ends above DIANA by so many decades",
+            partial(_behind, names=_CLUSTERS),
             most=0.15,
             source="read",
             where=FIGURES,
-            why=_BARS,
+            why="0.05 or less there, on w8a 0.13; and " + _BARS,
             budgets=_LARGE,
         ),
         Claim(
-            "on w8a MCM ends above DIANA by so many decades",
-            partial(_behind, names=("w8a, clusters",)),
+            "on a9a and phishing with random shares MCM ends above DIANA by so many decades",
+            partial(_behind, names=("a9a, iid", "phishing, iid")),
             most=0.15,
             must=False,
-            source="read",
-            where=FIGURES,
-            why="as on the other sets; but the published figure itself has 0.17 after 290 passes and 0.24 after 590",
+            source="derived",
+            where="the guarantee, by which the downlink's noise is of a higher order in the step",
+            why="as in clusters; nothing is published of it. The step 1/L of the experiments is some hundred times that of "
+            "the guarantee, and on a9a the noise of the downlink shows",
             budgets=_LARGE,
         ),
         Claim(

@@ -87,11 +87,12 @@ def images(
     seeds: int,
     records: int,
 ) -> dict[str, Any]:
-    """Step 0.1, random shares, minibatches drawn with replacement."""
+    """Step 0.1, random shares, minibatches drawn with replacement, each tensor of the network quantized by itself."""
 
     def one(name: str) -> dict[str, Any]:
         setting, found = SETTINGS[name], pictures(name)
-        methods = chosen(names, 0.1, feedback=0.1, levels=setting.levels, momentum=setting.momentum)
+        quantized = {"levels": setting.levels, "per_block": True}
+        methods = chosen(names, 0.1, feedback=0.1, momentum=setting.momentum, **quantized)
         task = {"problems": problem(found, setting), "networks": networks.server(CLIENTS), "metrics": (test,)}
         rounds = epochs * setting.rounds
         return task | {"algorithms": methods, "rounds": rounds, "every": rounds // records, "seeds": seeds}

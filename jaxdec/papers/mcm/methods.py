@@ -34,9 +34,20 @@ METHODS = ("SGD", "DIANA", "MCM", "Rand-MCM", "Artemis", "DORE")
 SENDS_MODEL = ("MCM", "Rand-MCM")
 
 
-def methods(lr: Any, *, feedback: float | None = None, levels: int = 1, momentum: float = 0.0) -> dict[str, Any]:
-    """The six methods that the paper compares; `feedback` is DORE's, the first step size."""
-    C = Quantization(levels=levels)
+def methods(
+    lr: Any, *, feedback: float | None = None, levels: int = 1, momentum: float = 0.0, per_block: bool = False
+) -> dict[str, Any]:
+    """The six methods that the paper compares.
+
+    Args:
+        lr: the step size.
+        feedback: DORE's; the first step size.
+        levels: of the quantization.
+        momentum: of the heavy ball.
+        per_block: whether each tensor of the parameters has a norm, an omega and rates of its own, as the authors'
+            networks have.
+    """
+    C = Quantization(levels=levels, per_block=per_block)
     both = {"lr": lr, "compressor": C, "down_compressor": C, "momentum": momentum}
     return {
         "SGD": SGD(lr=lr, momentum=momentum),

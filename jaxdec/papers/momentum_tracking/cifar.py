@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import Any, Literal
 
 import matplotlib.pyplot as plt
@@ -142,11 +142,10 @@ def _accuracy(results: xr.Dataset) -> xr.DataArray:
     return accuracy(results).isel(problem=0, drop=True)
 
 
-def _step(results: xr.Dataset) -> float:
-    """The least gain in points from one method to the next, in the authors' order."""
-    found = _accuracy(results)
-    ends = [float(found.sel(algorithm=name)) for name in LENET_METHODS]
-    return float(np.diff(ends).min())
+def _gain(results: xr.Dataset, ahead: Sequence[str]) -> float:
+    """The least gain in points of the methods of these names over the one before each, in the authors' order."""
+    found = _accuracy(results).sel(algorithm=list(LENET_METHODS))
+    return float(found.diff("algorithm", label="upper").sel(algorithm=list(ahead)).min())
 
 
 def _above(results: xr.Dataset) -> float:
@@ -197,6 +196,8 @@ def _published(name: str, accuracy: float, points: float, where: str) -> Claim:
 
 
 _NOTEBOOK = "the authors' notebook, seed 0"
+_ENDS = f"{_NOTEBOOK}: 35.6, 49.4, 54.9 and 66.8 % after 500 epochs"
+_ORDER: Any = {"least": 0, "source": "read", "where": _ENDS}
 LENET = Exhibit(
     "cifar-lenet",
     "Images on a ring of 8, few classes a node, LeNet with GroupNorm",
@@ -204,13 +205,26 @@ LENET = Exhibit(
     lenet_figure,
     (
         Claim(
-            "the least gain from DSGDm to QG-DSGDm to DecentLaM to Momentum Tracking, in points",
-            _step,
-            least=0,
-            source="read",
-            where=f"{_NOTEBOOK}: 35.6, 49.4, 54.9 and 66.8 % after 500 epochs",
+            "the least gain from DSGDm to QG-DSGDm to DecentLaM, in points",
+            partial(_gain, ahead=("QG-DSGDm", "DecentLaM")),
             why="their order, and no more: short training is far from their accuracies",
+            **_ORDER,
             budgets=("default", "full"),
+        ),
+        Claim(
+            "the gain from DecentLaM to Momentum Tracking, in points",
+            partial(_gain, ahead=("Momentum Tracking",)),
+            why="their order, and no more",
+            **_ORDER,
+            budgets=("full",),
+        ),
+        Claim(
+            "the gain from DecentLaM to Momentum Tracking after a few epochs, in points",
+            partial(_gain, ahead=("Momentum Tracking",)),
+            why="their order, and no more; but after 400 rounds DecentLaM's seeds are 10 points apart",
+            **_ORDER,
+            must=False,
+            budgets=("default",),
         ),
         *(_published(name, found, 4, _NOTEBOOK) for name, found in LENET_ACCURACY.items()),
         Claim(

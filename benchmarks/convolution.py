@@ -8,6 +8,7 @@ blocks.
 
 import time
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +35,7 @@ class Flax(linen.Module):
         return linen.Dense(10)(x)
 
 
-def network(way: nn.Way | None) -> linen.Module:
+def network(way: Any) -> linen.Module:
     return models.LeNetGroupNorm(conv=partial(nn.Conv, conv_general_dilated=nn.convolution(way)))
 
 

@@ -117,6 +117,7 @@ PAPER = Paper(
                     why="no fewer rounds do",
                 ),
             ),
+            minutes={"default": 0.5},
             precision="float64",
             style="in the style of",
             default={"sizes": (25, 32), "rounds": 30, "seeds": 3, "d": 8},

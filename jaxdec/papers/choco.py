@@ -267,6 +267,7 @@ PAPER = Paper(
                     budgets=("fast",),
                 ),
             ),
+            minutes={"default": 5.1},
             precision="float64",
             default={"given": "w8a", "names": (PLAIN, *_ALL), "splits": ("shuffled", "sorted"), "passes": 5}
             | {"seeds": 3, "tuned_passes": 1, "steps": (0.1, 0.2, 0.4), "budget": 3},

@@ -86,7 +86,7 @@ def contents(papers: Sequence[Paper]) -> Grid:
             for budget in ("fast", "default")
         ),
     ]
-    return Grid("", columns, 2, "minutes: on two cores. *: not at hand; set JAXDEC_DATA or give --data.")
+    return Grid("", columns, 2, "minutes: of one core, as measured. *: not at hand; set JAXDEC_DATA or give --data.")
 
 
 def _data(needs: Sequence[str], lacks: Sequence[str]) -> str:

@@ -129,7 +129,7 @@ class Exhibit:
     stand_in: str = ""  # what "fast" takes in place of them
     assumed: str = ""  # what the paper does not say, and was chosen here
     warned: tuple[str, ...] = ()  # how warnings begin that are meant, of methods that are to fail
-    minutes: Mapping[Budget, float] = field(default_factory=dict)  # on two cores; what was measured
+    minutes: Mapping[Budget, float] = field(default_factory=dict)  # of one core; what was measured
     budgets: Sequence[Budget] = BUDGETS  # with which it can be run
 
     def __post_init__(self) -> None:

@@ -150,6 +150,7 @@ PAPER = Paper(
                     why="far from zero error",
                 ),
             ),
+            minutes={"default": 4.4},
             precision="float64",
             default={"probabilities": PROBABILITIES, "rounds": 3000, "seeds": 3, "d": 5},
             fast={"probabilities": (0.0, 0.1, 0.3), "seeds": 1},

@@ -334,6 +334,7 @@ PAPER = Paper(
                     budgets=("fast",),
                 ),
             ),
+            minutes={"default": 1.4},
             precision="float64",
             default={
                 "methods": METHODS,

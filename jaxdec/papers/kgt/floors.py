@@ -198,6 +198,7 @@ FLOORS = Exhibit(
             why="rounding in float64: 1e-16 of gradients of norm up to 100 in each of a few thousand steps, squared",
         ),
     ),
+    minutes={"default": 6.5},
     precision="float64",
     default={
         "sigmas": (1.0, 0.0),

@@ -116,6 +116,7 @@ LOGISTIC = Exhibit(
             budgets=("default", "full"),  # so few nodes' data let no larger step through with more local steps
         ),
     ),
+    minutes={"default": 12.4},
     precision="float64",
     default={"given": "a9a", "local_steps": (1, 5, 20), "rounds": 200, "budget": 12},
     fast={"given": "breast cancer", "local_steps": (1, 5), "rounds": 100},

@@ -140,6 +140,7 @@ SAVING = Exhibit(
             why="a count",
         ),
     ),
+    minutes={"default": 0.24},
     precision="float64",
     default={
         "local_steps": (1, 2, 5, 10, 20),

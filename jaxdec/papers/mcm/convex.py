@@ -180,7 +180,7 @@ CONVEX = Exhibit(
             must=False,
             source="derived",
             where="the guarantee, by which the downlink's noise is of a higher order in the step",
-            why="as in clusters; nothing is published of it. The step 1/L of the experiments is some hundred times that of "
+            why="as in clusters; nothing is published of it. The step 1/L is some hundred times that of "
             "the guarantee, and on a9a the noise of the downlink shows",
             budgets=_LARGE,
         ),
@@ -250,6 +250,7 @@ CONVEX = Exhibit(
         ),
     ),
     view=_view,
+    minutes={"default": 16.7},
     precision="float64",
     style="as in the authors' code",
     default={

@@ -126,6 +126,7 @@ SYNTHETIC = Exhibit(
             budgets=_LARGE,
         ),
     ),
+    minutes={"default": 3.3},
     precision="float64",
     style="as in the authors' code",
     default={

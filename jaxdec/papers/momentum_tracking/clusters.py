@@ -175,6 +175,7 @@ TOY = Exhibit(
             why="4.8 points there; trained for long they are within a point",
         ),
     ),
+    minutes={"default": 2.2},
     precision="float32",
     default={"rounds": 320, "seeds": 3, "budget": 12, "methods": tuple(METHODS)},
     fast={"rounds": 160, "seeds": 1, "budget": 4, "methods": ("DSGDm", "DecentLaM", "Momentum Tracking")},

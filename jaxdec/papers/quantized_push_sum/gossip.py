@@ -159,6 +159,7 @@ GOSSIP = Exhibit(
             why="a hundredth of that",
         ),
     ),
+    minutes={"default": 0.33},
     precision="float64",
     default={"rounds": 60, "seeds": 3, "d": 1024, "n": 10, "draw": 0},
     fast={"rounds": 50, "seeds": 2},

@@ -3,8 +3,9 @@ r"""Adaptive scaling on logistic regression whose features are badly scaled.
 Phishing (LIBSVM), 20 clients, 10 local steps on minibatches of 32, 1000 local steps in all. What it shows:
 
 - On standardized features no global scaling gains anything over local SGD.
-- With every feature multiplied by 10^U, U uniform on [-1.5, 0.5], each global scaling ends half a decade closer to the
-  minimum where the clients hold different clusters of the data, and about three quarters where they hold random shares.
+- With every feature multiplied by 10^U, U uniform on [-1.5, 0.5], Adam and RMSProp end half a decade closer to the
+  minimum where the clients hold different clusters of the data, and more where they hold random shares. OASIS gains
+  with random shares alone.
 - OASIS with local scaling is then the worst of all where the clients differ.
 
 There is no regularizer: the minimum then does not depend on how the features are multiplied. Of the choices that the
@@ -12,9 +13,9 @@ paper leaves open, average="squares" is taken where the statistic is a gradient,
 of the mean gradient is mostly the noise of the mean, and the gain is smaller.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import Any, Literal
 
 import matplotlib.pyplot as plt
@@ -144,9 +145,9 @@ def gains(results: xr.Dataset) -> xr.DataArray:
     return (bad.sel(algorithm="Local SGD") - bad).median("scaling")
 
 
-def _gain(results: xr.Dataset) -> float:
-    """The least gain of a global scaling."""
-    there = [name for name in GLOBAL if name in results["algorithm"].values]
+def _gain(results: xr.Dataset, names: Sequence[str] = tuple(GLOBAL)) -> float:
+    """The least gain of a global scaling of these names."""
+    there = [name for name in names if name in results["algorithm"].values]
     return float(gains(results).sel(algorithm=there).min())
 
 
@@ -191,6 +192,7 @@ def figure(results: xr.Dataset) -> Figure:
 
 
 _PROGRAM = "a program in NumPy, written apart"
+_GAINED: Any = {"least": 0.3, "source": "independent", "where": _PROGRAM, "budgets": ("default", "full")}
 CONVEX = Exhibit(
     "convex",
     "Local SGD, adaptive scaling and adaptive servers on logistic regression, badly scaled or not",
@@ -198,13 +200,18 @@ CONVEX = Exhibit(
     figure,
     (
         Claim(
-            "on badly scaled features each global scaling ends below local SGD by so many decades, at least",
-            _gain,
-            least=0.3,
-            source="independent",
-            where=_PROGRAM,
+            "on badly scaled features Adam and RMSProp end below local SGD by so many decades, at least",
+            partial(_gain, names=("Adam", "RMSProp")),
             why="half to three quarters of a decade there, and 0.2 from draw to draw",
-            budgets=("default", "full"),
+            **_GAINED,
+        ),
+        Claim(
+            "on badly scaled features OASIS ends below local SGD by so many decades, at least",
+            partial(_gain, names=("OASIS",)),
+            must=False,
+            why="as of the others. Its place depends on the draw of the scaling and the grid there too: here it ends "
+            "nine tenths below with random shares, and a tenth where clients hold clusters",
+            **_GAINED,
         ),
         Claim(
             "on standardized features no global scaling ends below local SGD by more than so many decades",
@@ -235,6 +242,7 @@ CONVEX = Exhibit(
             budgets=("fast",),
         ),
     ),
+    minutes={"default": 10},
     precision="float64",
     default={
         "given": "phishing",

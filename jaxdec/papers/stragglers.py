@@ -229,6 +229,7 @@ SERVERS = Exhibit(
             why="noise and delays come on top; a step that is too small to get there ends below",
         ),
     ),
+    minutes={"default": 0.9},
     view=partial(timed, methods=SERVER, network=networks.server(SIZE)),
     **_HOW,
 )
@@ -255,6 +256,7 @@ GRAPHS = Exhibit(
             why="the order; DSGD has a bias of its own",
         ),
     ),
+    minutes={"default": 0.55},
     view=partial(timed, methods=GRAPH, network=networks.ring(SIZE)),
     **_HOW,
 )

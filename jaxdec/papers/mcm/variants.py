@@ -191,6 +191,7 @@ PARTICIPATION = Exhibit(
             budgets=("fast",),
         ),
     ),
+    minutes={"default": 2.2},
     default={
         "given": "a9a",
         "split": "clusters",
@@ -256,6 +257,7 @@ MEMORIES = Exhibit(
             budgets=("fast",),
         ),
     ),
+    minutes={"default": 2.4},
     default={"given": "a9a", "split": "clusters", "epochs": 600, "seeds": 5, "names": ("SGD", "Artemis", "Rand-MCM")},
     fast=_FAST | {"names": ("Rand-MCM",)},
     assumed="600 passes in place of 599",
@@ -315,6 +317,7 @@ ALPHA = Exhibit(
             budgets=("fast",),
         ),
     ),
+    minutes={"default": 1},
     default={"given": "a9a", "split": "clusters", "epochs": 200, "seeds": 5},
     fast=_FAST,
     full={"epochs": 600},

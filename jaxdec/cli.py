@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jaxdec import catalogue
+from jaxdec.backend import begin
 from jaxdec.describe import brief
 from jaxdec.jobs import (
     HORIZON,
@@ -59,6 +60,7 @@ __all__ = [
     "Seeds",
     "Spec",
     "app",
+    "command",
     "digits_on_a_ring",
     "export",
     "info",
@@ -355,5 +357,11 @@ def main(
     """Decentralized, federated and compressed optimization, simulated on one accelerator."""
 
 
-if __name__ == "__main__":
+def command() -> None:
+    """`jaxdec`, in a process of its own."""
+    begin()
     app()
+
+
+if __name__ == "__main__":
+    command()

@@ -22,13 +22,14 @@ LAYERS = (
     ("algorithms", "theory"),
     ("loop",),
     ("sweeps",),
-    ("papers", "catalogue", "spec", "jobs", "cli", "testing"),
+    ("papers", "catalogue", "spec", "jobs", "backend", "cli", "testing"),
 )
 HEIGHT = {name: height for height, layer in enumerate(LAYERS) for name in layer} | {"": len(LAYERS)}
 
 # Where getattr and hasattr are right, and why. Elsewhere a base has the default, or `checks` has asked.
 ASKS = {
     "_module.py": "the fields of a dataclass, one after another",
+    "backend.py": "how many cores there are is asked of a system in its own way",
     "catalogue.py": "the names of a module, one after another",
     "compressors/maps.py": "omega, delta and k are facts that a compressor has or has not",
     "compressors/memory.py": "omega is a fact that a compressor has or has not",

@@ -18,7 +18,7 @@ __all__ = ["PAPER", "floors", "images", "logistic", "saving"]
 PAPER = Paper(
     "kgt",
     "Liu, Lin, Koloskova, Stich (2023), Decentralized gradient tracking with local steps, arXiv:2301.01313",
-    (floors.FLOORS, saving.SAVING, logistic.LOGISTIC, images.MNIST),
+    (floors.FLOORS, saving.SAVING, logistic.LOGISTIC, images.MNIST, images.SOFTMAX),
 )
 
 

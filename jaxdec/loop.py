@@ -22,6 +22,7 @@ from jaxdec.results.result import Asked, Result
 from jaxdec.storage.places import located
 from jaxdec.storage.segments import Segments, SoFar, advance
 from jaxdec.storage.segments import length as segment_length
+from jaxdec.threefry import unrolled
 from jaxdec.types import Cost, Metric, Round, Tally, World, frozen
 
 __all__ = [
@@ -77,7 +78,7 @@ def simulate(algorithm, problem, network, x0, key, since=None, *, rounds: int, e
     A node that does not take part keeps its rows of the state, unless the algorithm sees to that itself, and the costs
     of such a method are scaled by who takes part (gradients) and by what is sent (vectors and bits).
     """
-    keys = Keys.split(key)
+    keys = Keys.split(unrolled(key))
     checks.sizes("problem", problem)
     checks.sizes("network", network)
     if x0 is None:

@@ -3,21 +3,19 @@
 import inspect
 
 import pytest
-from cases import CASES, OTHERS, Case, quadratic
+from cases import CASES, OTHERS, Case
 
 from jaxdec import algorithms, testing
 
-PROBLEM = quadratic(0.5)
-
-
 # Those who renew pay for an exact gradient; the battery sees the gradients of all, and counts once the two that are at
-# one point in a round's first step. `test_proxskip` has the cost of each client.
-ELSEWHERE = {(algorithms.VRProxSkip, "reported cost is the counted cost")}
+# one point in a round's first step. Of those who rest it sees gradients that nothing uses. `test_proxskip` and
+# `test_variance_servers` have the cost of each client.
+ELSEWHERE = {(kind, "reported cost is the counted cost") for kind in (algorithms.VRProxSkip, algorithms.GradSkip)}
 
 
 def laws_of(case: Case) -> list[testing.Law]:
     known = {"exact": case.exact or (None if case.reference is None else False), "zero_sum": case.zero_sum}
-    found = testing.laws(case.algorithm, PROBLEM, case.network, reference=case.reference, **known)
+    found = testing.laws(case.algorithm, case.problem, case.network, reference=case.reference, **known)
     return [law for law in found if (type(case.algorithm), law.name) not in ELSEWHERE]
 
 

@@ -39,10 +39,9 @@ class SAGA:
     Ambiguities: the listing is recalled.
     Deviations: of a problem whose samples are not known, a `Quadratic`, f_i is the only part, and its gradient exact.
 
-    >>> from jaxdec import data, networks, problems, run
-    >>> cancer = data.breast_cancer()
-    >>> logistic = problems.logistic(cancer, data.iid(cancer, n=5), batch_size=8, l2=0.1)
-    >>> result = run(SAGA(lr=0.1), problems.solve(logistic), networks.server(5), rounds=1500, every=1500)
+    >>> from jaxdec import networks, problems, run
+    >>> problem, network = problems.quadratic(7, 3, zeta=10.0), networks.server(7)
+    >>> result = run(SAGA(lr=0.1), problem, network, rounds=600, every=600)
     >>> bool(result.metrics["distance"][-1] < 1e-4)
     True
     """

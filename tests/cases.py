@@ -307,7 +307,7 @@ OTHERS += [
         A.SVRG(lr=0.1, period=3),
         A.LSVRG(lr=0.1, probability=0.3),
         A.SARAH(lr=0.1, period=3),
-        A.PAGE(lr=0.1, probability=0.3),
+        A.PAGE(lr=0.1, probability=0.2),
     )
 ]
 OTHERS += [

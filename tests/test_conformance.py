@@ -10,7 +10,8 @@ from jaxdec import algorithms, testing
 # Those who renew pay for an exact gradient; the battery sees the gradients of all, and counts once the two that are at
 # one point in a round's first step. Of those who rest it sees gradients that nothing uses. `test_proxskip` and
 # `test_variance_servers` have the cost of each client.
-ELSEWHERE = {(kind, "reported cost is the counted cost") for kind in (algorithms.VRProxSkip, algorithms.GradSkip)}
+COUNTED_THERE = (algorithms.VRProxSkip, algorithms.LSVRG, algorithms.GradSkip)
+ELSEWHERE = {(kind, "reported cost is the counted cost") for kind in COUNTED_THERE}
 
 
 def laws_of(case: Case) -> list[testing.Law]:

@@ -52,7 +52,8 @@ class DESTRESS:
 
     >>> from jaxdec import networks, problems, run
     >>> problem, network = problems.quadratic(7, 3, zeta=10.0, noise=1.0), networks.ring(7)
-    >>> result = run(DESTRESS(lr=0.1, period=15, inner_gossips=2, outer_gossips=2), problem, network, rounds=600, every=600)
+    >>> method = DESTRESS(lr=0.1, period=15, inner_gossips=2, outer_gossips=2)
+    >>> result = run(method, problem, network, rounds=600, every=600)
     >>> bool(result.metrics["distance"][-1] < 1e-4)  # whatever the noise
     True
     """

@@ -76,15 +76,18 @@ def table(problem: Any, x: Iterates) -> Table:
 def tabled(problem: Any, t: Table, x: Iterates, batch: Batch) -> tuple[Iterates, Table, Any]:
     """G(x) less what the table has of the same minibatch, plus the table's mean; the table; and its sample gradients.
 
-    A part that is twice in a minibatch is written once, and changes the mean once.
+    A part that is twice in a minibatch is written once, and changes the mean once. The table is added to: what is
+    written then depends on what was read, without which XLA would copy the table in every round.
     """
     positions, g = problem.part_grads(x, batch)
     change = g - jnp.take_along_axis(t.g, positions[:, :, None], axis=1)
     again = jnp.any(jnp.tril(positions[:, :, None] == positions[:, None, :], k=-1), axis=2)
-    learned = jnp.sum(jnp.where(again[:, :, None], 0, change), axis=1) / _sizes(problem, x)[:, None].astype(x.dtype)
+    v = jnp.mean(change, axis=1) + t.mean
+    change = jnp.where(again[:, :, None], 0, change)
+    mean = t.mean + jnp.sum(change, axis=1) / _sizes(problem, x)[:, None].astype(x.dtype)
     rows = jnp.arange(x.shape[0])[:, None]
     grads = problem.data_size if problem.parts == 1 else problem.batch_size
-    return jnp.mean(change, axis=1) + t.mean, Table(t.g.at[rows, positions].set(g), t.mean + learned), grads
+    return v, Table(t.g.at[rows, positions].add(change), mean), grads
 
 
 def _sizes(problem: Any, x: Iterates) -> Array:

@@ -73,5 +73,5 @@ def test_quantization_to_few_levels_takes_fewer_bits_in_elias_code_and_gives_the
 
 
 def test_another_code_is_refused():
-    with pytest.raises(ValueError, match="Quantization.code is one of 'fixed', 'elias'"):
+    with pytest.raises(ValueError, match=r"Quantization\.code is one of 'fixed', 'elias'"):
         C.Quantization(levels=1, code="huffman").check()  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ __all__ = ["elias", "sparse"]
 
 
 def elias(k: Int[Array, "*shape"]) -> Int[Array, "*shape"]:
-    """The bits of positive integers in Elias' omega code: of a number, of its length less one, of that one's, and so on.
+    """The bits of positive integers in Elias' omega code: of a number, of its length less one, of that, and so on.
 
     >>> elias(jnp.array([1, 2, 4, 16, 1000]))
     Array([ 1,  3,  6, 11, 17], dtype=int...)

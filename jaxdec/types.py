@@ -395,6 +395,15 @@ class Problem(Protocol):
         """Samples of a node's whole data: a number, 1 where there are none; or each node's, (n,)."""
         ...
 
+    @property
+    def parts(self) -> int:
+        """How many parts a node's f_i is the mean of, at most, of which minibatches are drawn; static."""
+        ...
+
+    def part_grads(self, x: Iterates, batch: Batch = None) -> tuple[Int[Array, "n b"], Float[Array, "n b d"]]:
+        """The parts in a minibatch, or all where it is None, and their gradients; one part is f_i itself."""
+        ...
+
     def init(self, key: PRNGKey) -> Vector: ...
     def objective(self, x: Vector) -> Scalar:
         """mean_i f_i(x)."""

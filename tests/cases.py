@@ -1,7 +1,7 @@
 """One row per algorithm: what the conformance battery needs to know about it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ from jax.tree_util import Partial
 from reference import decentralized as reference
 from reference import directed, relay, running_sums
 from rounds import fold
+from samples import PROBLEM as SAMPLES
 
 from jaxdec import algorithms as A
 from jaxdec import compressors, graphs, networks, problems, scaling, testing
@@ -44,6 +45,7 @@ class Case:
     exact: bool  # whether the minimizer is its fixed point on heterogeneous problems
     zero_sum: str | None = None  # a field of the state whose sum over nodes stays zero
     network: Any = UNDIRECTED
+    problem: Any = field(default_factory=partial(quadratic, 0.5))
 
     @property
     def name(self) -> str:
@@ -226,6 +228,18 @@ OTHERS += [
     Case(A.ECDPSGD(lr=0.1, compressor=QUANTIZER), None, exact=False),
 ]
 
+# Variance-reduced methods of graphs, in test_variance_reduced: noise that is not of samples cancels in them.
+SAMPLED = {"exact": True, "problem": SAMPLES}
+OTHERS += [
+    Case(A.GTSAGA(lr=0.05), None, **SAMPLED),
+    Case(A.GTSVRG(lr=0.05, period=3, form="atc"), None, **SAMPLED),
+    Case(A.GTSARAH(lr=0.05, inner_steps=2), None, **SAMPLED),
+    Case(A.DGET(lr=0.05, period=3), None, **SAMPLED),
+    Case(A.GTHSGD(lr=0.1, beta=0.3), None, exact=True),
+    Case(A.DESTRESS(lr=0.03, period=3), None, **SAMPLED),
+    Case(A.DSPIDERSFO(lr=0.05, period=3), None, zero_sum="c", **SAMPLED),
+]
+
 # Methods of events, in test_asynchronous.
 EVENTS = networks.asynchronous(networks.server(N), speed=clocks.Exponential(1.0))
 ALL = networks.asynchronous(UNDIRECTED, speed=clocks.Exponential(1.0), hears="all")
@@ -270,6 +284,14 @@ SERVER = [
     A.SCAFFOLD(lr=0.1, local_steps=3),
     A.Scaffnew(lr=0.1, probability=0.4),
     A.VRProxSkip(lr=0.1, probability=0.4, renewal=0.3),
+    A.GradSkip(lr=0.1, probability=0.4, persistence=0.6),
+    A.MemSGD(lr=0.1, compressor=compressors.TopK(k=2)),
+    A.QsparseLocalSGD(lr=0.1, local_steps=3, compressor=compressors.TopK(k=2)),
+    A.FedPAQ(lr=0.1, local_steps=3, compressor=QUANTIZER),
+    A.FedCOM(lr=0.1, local_steps=3, compressor=QUANTIZER, outer_lr=0.5),
+    A.FedCOMGATE(lr=0.1, local_steps=3, compressor=QUANTIZER, outer_lr=0.5),
+    A.CompressedScaffnew(lr=0.1, probability=0.4, senders=2),
+    A.LoCoDL(lr=0.1, probability=0.4, compressor=QUANTIZER, l2=0.1),
     A.FedOpt(Partial(optax.adam, learning_rate=0.1), Partial(optax.sgd, learning_rate=0.1), local_steps=3),
     A.SAVIC(lr=0.1, local_steps=3, scaling=scaling.Adam()),
     A.LocalSAVIC(lr=0.1, local_steps=3, scaling=scaling.OASIS(), momentum=A.HeavyBall(0.5)),
@@ -277,6 +299,16 @@ SERVER = [
 OTHERS += [
     Case(A.PowerOfChoice(A.SGD(lr=0.1), clients=1), None, exact=False, network=networks.server(N, cohort=3)),
     Case(A.PowerOfChoice(A.SCAFFOLD(lr=0.1, local_steps=2), clients=1), None, exact=False, network=networks.server(N)),
+]
+OTHERS += [
+    Case(a, None, exact=True, problem=SAMPLES, network=networks.server(N))
+    for a in (
+        A.SAGA(lr=0.1),
+        A.SVRG(lr=0.1, period=3),
+        A.LSVRG(lr=0.1, probability=0.3),
+        A.SARAH(lr=0.1, period=3),
+        A.PAGE(lr=0.1, probability=0.2),
+    )
 ]
 OTHERS += [
     Case(a, None, exact=False, network=networks.server(N, cohort=N // 2 if a.absent == "own" else None)) for a in SERVER

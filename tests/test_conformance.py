@@ -3,26 +3,25 @@
 import inspect
 
 import pytest
-from cases import CASES, OTHERS, Case, quadratic
+from cases import CASES, OTHERS, SAMPLES, Case
 
 from jaxdec import algorithms, testing
 
-PROBLEM = quadratic(0.5)
-
-
 # Those who renew pay for an exact gradient; the battery sees the gradients of all, and counts once the two that are at
-# one point in a round's first step. `test_proxskip` has the cost of each client.
-ELSEWHERE = {(algorithms.VRProxSkip, "reported cost is the counted cost")}
+# one point in a round's first step. Of those who rest it sees gradients that nothing uses. `test_proxskip` and
+# `test_variance_servers` have the cost of each client.
+COUNTED_THERE = (algorithms.VRProxSkip, algorithms.LSVRG, algorithms.GradSkip)
+ELSEWHERE = {(kind, "reported cost is the counted cost") for kind in COUNTED_THERE}
 
 
 def laws_of(case: Case) -> list[testing.Law]:
     known = {"exact": case.exact or (None if case.reference is None else False), "zero_sum": case.zero_sum}
-    found = testing.laws(case.algorithm, PROBLEM, case.network, reference=case.reference, **known)
+    found = testing.laws(case.algorithm, case.problem, case.network, reference=case.reference, **known)
     return [law for law in found if (type(case.algorithm), law.name) not in ELSEWHERE]
 
 
-# Programs of their own: in every run of the tests for one method in eight, of the others in the slow ones. Of the other
-# laws every method has a fifth in every run.
+# Programs of their own: in every run of the tests for one method in eight, of the others in the slow ones. So are all
+# laws of methods that draw samples. Of the other laws every method has a fifth in every run.
 COSTLY = (
     "a run is its steps one after the other",
     "a cell of a sweep is its single run",
@@ -35,7 +34,7 @@ COSTLY = (
 
 
 def row(k: int, j: int, case: Case, law: testing.Law):
-    slow = k % 8 if law.name in COSTLY else (k + j) % 5
+    slow = k % 8 if law.name in COSTLY or case.problem is SAMPLES else (k + j) % 5
     return pytest.param(law, id=f"{case.name}: {law}", marks=[pytest.mark.slow] if slow else [])
 
 

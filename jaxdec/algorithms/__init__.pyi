@@ -9,14 +9,17 @@ from .beer import BEER
 from .cgt import CGT
 from .choco import ChocoGossip, ChocoSGD, QuantizedGossip
 from .clag import CLAG
+from .compressed_scaffnew import CompressedScaffnew
 from .compressed_sgd import QSGD, SGD, BiQSGD
 from .cpp import CPP
 from .d2 import D2, NIDS, ExactDiffusion
+from .d_spider_sfo import DSPIDERSFO
 from .dasha import DASHA, DASHAMVR
 from .dcd_psgd import DCDPSGD, ECDPSGD
 from .decentlam import DecentLaM
 from .deep_squeeze import DeepSqueeze
 from .delaying import delayed
+from .destress import DESTRESS
 from .diana import DIANA
 from .double_squeeze import DistEFSGD, DoubleSqueeze
 from .dsgd import DSGD, LocalDSGD
@@ -25,15 +28,21 @@ from .ef21 import EF21, EF21SGDM
 from .extra import EXTRA
 from .fedasync import FedAsync
 from .fedbuff import FedBuff
+from .fedcom import FedCOM, FedCOMGATE, FedPAQ
 from .fedopt import FedOpt
 from .ghost import ArtemisND, Ghost
 from .gradient_tracking import GradientTracking
 from .gradient_tracking_hb import GradientTrackingHB
+from .gradskip import GradSkip
+from .gt_hsgd import GTHSGD
+from .gt_saga import GTSAGA, GTSVRG
+from .gt_sarah import DGET, GTSARAH
 from .holding import held
 from .kgt import KGT, PeriodicalGT
 from .lead import LEAD
 from .led import LED
 from .local_sgd import LocalSGD
+from .locodl import LoCoDL
 from .marina import MARINA, PPMARINA, VRMARINA
 from .mcm import MCM, RandMCM
 from .momentum_tracking import MomentumTracking
@@ -43,15 +52,19 @@ from .proxskip import ProxSkip, Scaffnew
 from .push_diging import PushDIGing
 from .push_sum import PushSumGossip, StochasticGradientPush
 from .qg_dsgdm import QGDSGDm
+from .qsparse import EF14, MemSGD, QsparseLocalSGD
 from .quantized_push_sum import DirectlyQuantizedPushSum, QuantizedPushSum, QuantizedPushSumGossip
 from .relaxed_admm import RelaxedADMM
 from .relay_sgd import RelaySGD, RelaySGDGrad
 from .rennala_sgd import RennalaSGD
 from .ringmaster_asgd import RingmasterASGD
 from .running_sums import RobustPushSum, RobustStochasticGradientPush
+from .saga import SAGA
+from .sarah import PAGE, SARAH
 from .savic import SAVIC, HeavyBall, LocalSAVIC
 from .scaffold import SCAFFOLD
 from .sign_sgd import SignSGD
+from .svrg import LSVRG, SVRG
 from .swift import SWIFT
 from .vr_proxskip import VRProxSkip
 
@@ -67,24 +80,37 @@ __all__ = [
     "DASHA",
     "DASHAMVR",
     "DCDPSGD",
+    "DESTRESS",
+    "DGET",
     "DIANA",
     "DORE",
     "DSGD",
+    "DSPIDERSFO",
     "ECDPSGD",
+    "EF14",
     "EF21",
     "EF21SGDM",
     "EXTRA",
+    "GTHSGD",
+    "GTSAGA",
+    "GTSARAH",
+    "GTSVRG",
     "KGT",
     "LEAD",
     "LED",
+    "LSVRG",
     "MARINA",
     "MCM",
     "NIDS",
+    "PAGE",
     "PPMARINA",
     "QSGD",
+    "SAGA",
+    "SARAH",
     "SAVIC",
     "SCAFFOLD",
     "SGD",
+    "SVRG",
     "SWIFT",
     "VRMARINA",
     "A2CiD2",
@@ -95,6 +121,7 @@ __all__ = [
     "BiQSGD",
     "ChocoGossip",
     "ChocoSGD",
+    "CompressedScaffnew",
     "DSGDm",
     "DecentLaM",
     "DeepSqueeze",
@@ -104,14 +131,20 @@ __all__ = [
     "ExactDiffusion",
     "FedAsync",
     "FedBuff",
+    "FedCOM",
+    "FedCOMGATE",
     "FedOpt",
+    "FedPAQ",
     "Ghost",
+    "GradSkip",
     "GradientTracking",
     "GradientTrackingHB",
     "HeavyBall",
+    "LoCoDL",
     "LocalDSGD",
     "LocalSAVIC",
     "LocalSGD",
+    "MemSGD",
     "MoTEF",
     "MomentumTracking",
     "PeriodicalGT",
@@ -120,6 +153,7 @@ __all__ = [
     "PushDIGing",
     "PushSumGossip",
     "QGDSGDm",
+    "QsparseLocalSGD",
     "QuantizedGossip",
     "QuantizedPushSum",
     "QuantizedPushSumGossip",

@@ -68,6 +68,10 @@ class Problem:
         """The gradients of `loss`."""
         return jax.grad(lambda x: jnp.sum(self.loss(x, batch)))(x)
 
+    def part_grads(self, x: Iterates, batch: Batch = None) -> tuple[Int[Array, "n b"], Float[Array, "n b d"]]:
+        """The parts in a minibatch, or all, and their gradients; where f_i is its one part that is the exact one."""
+        return jnp.zeros((x.shape[0], 1), jnp.int32), self.grad(x)[:, None]
+
     @derived
     def minimizer(self) -> Any:
         """Of the mean, (d,): not known."""
@@ -111,6 +115,11 @@ class Problem:
     @derived
     def data_size(self) -> Any:
         """The samples that a node has, or each, (n,): those of an exact loss. One, where there are none."""
+        return 1
+
+    @derived
+    def parts(self) -> int:
+        """How many parts f_i is the mean of, at most, of which minibatches are drawn: one, f_i itself."""
         return 1
 
     @derived

@@ -142,6 +142,28 @@ class FiniteSum(Problem):
             return self._summed(self.pieces, jax.grad(self._data_loss), x) + jax.vmap(jax.grad(self._regularizer))(x)
         return self.over_nodes(jax.grad(self._node_loss))(x, *self._gather(batch, x.dtype))
 
+    @property
+    def parts(self) -> int:
+        """Its samples, where minibatches are drawn of them; where gradients are exact f_i is its one part.
+
+        Raises:
+            ValueError: if the loss itself is random, for then a sample's gradient is never the same again.
+        """
+        if self.minibatch is None:
+            return 1
+        if self.random:
+            raise ValueError(
+                "the loss is random (augmentation, dropout), and this method remembers the gradient of each sample, "
+                "which is another each time; take a method without such a table, as SVRG or SARAH, or another model"
+            )
+        return self.indices.shape[-1]
+
+    def part_grads(self, x, batch=None):
+        if self.parts == 1:
+            return super().part_grads(x)
+        positions = jnp.broadcast_to(jnp.arange(self.parts), self.indices.shape) if batch is None else batch
+        return positions, jax.vmap(lambda j: self.grad(x, j[:, None]), in_axes=1, out_axes=1)(positions)
+
     def hvp(self, x, v, batch=None):
         if batch is None and self.pieces is not None:
             return super().hvp(x, v)

@@ -14,6 +14,7 @@ class Counted(NamedTuple):
     """What a step did. Two evaluations of one gradient, at one point with one minibatch, are one."""
 
     gradients: dict[Any, int]  # by point and minibatch; how many of the nodes computed them
+    whole: dict[Any, int]  # the same of those on all of the nodes' data
     drawn: list[int]  # the numbers of the minibatches
     keys: list[Any]  # the keys they were drawn with
     sent: list[tuple[int, ...]]  # the shapes of what was multiplied by W
@@ -22,7 +23,7 @@ class Counted(NamedTuple):
 
     @classmethod
     def new(cls) -> "Counted":
-        return cls({}, [], [], [], [], [])
+        return cls({}, {}, [], [], [], [], [])
 
 
 class CountedProblem:
@@ -51,6 +52,9 @@ class CountedProblem:
     def grad(self, x, batch=None):
         return self._evaluated("grad", x, batch)
 
+    def part_grads(self, x, batch=None):
+        return self._evaluated("part_grads", x, batch if self._problem.parts > 1 else None)
+
     def hvp(self, x, v, batch=None):
         return self._evaluated("hvp", x, v, batch)
 
@@ -63,7 +67,8 @@ class CountedProblem:
             self._seen.missed.append("it evaluates gradients inside of a transformation of JAX")
         else:
             what = name, *(np.asarray(_data(a)).tobytes() for a in arrays)
-            self._seen.gradients[what] = arguments[0].shape[0]
+            on = self._seen.whole if arguments[-1] is None else self._seen.gradients
+            on[what] = arguments[0].shape[0]
         return getattr(self._problem, name)(*arguments)
 
 

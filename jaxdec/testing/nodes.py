@@ -30,11 +30,12 @@ def reported_cost_is_the_counted_cost(s: Subject) -> str:
     known, counted, reported = set(), 0.0, 0.0
     for t, step in enumerate(s.hand):
         countable(step)
-        new = {what: rows for what, rows in step.seen.gradients.items() if what not in known}
-        known |= set(new)
         r = step.r if t else dataclasses.replace(step.r, active=None, clients=None)
-        sizes = jnp.broadcast_to(jnp.asarray(s.problem.batch_size), (s.n,))
-        counted += sum(new.values()) / r.m * float(r.per_node(r.rows(sizes)))
+        for found, size in ((step.seen.gradients, s.problem.batch_size), (step.seen.whole, s.problem.data_size)):
+            new = {what: rows for what, rows in found.items() if what not in known}
+            known |= set(new)
+            sizes = jnp.broadcast_to(jnp.asarray(size), (s.n,))
+            counted += sum(new.values()) / r.m * float(r.per_node(r.rows(sizes)))
         reported += float(priced(step.cost, r, scaled=s.facts.absent == "frozen").grads)
     rounds = len(s.hand) - 1
     expect(

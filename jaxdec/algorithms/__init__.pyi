@@ -17,15 +17,26 @@ from .dcd_psgd import DCDPSGD, ECDPSGD
 from .decentlam import DecentLaM
 from .deep_squeeze import DeepSqueeze
 from .delaying import delayed
+from .dfedavgm import DFedAvgM
+from .dfedsam import DFedSAM
 from .diana import DIANA
 from .double_squeeze import DistEFSGD, DoubleSqueeze
 from .dsgd import DSGD, LocalDSGD
 from .dsgdm import DSGDm
 from .ef21 import EF21, EF21SGDM
 from .extra import EXTRA
+from .fedadam import FedAdagrad, FedAdam, FedYogi
+from .fedadmm import FedADMM
 from .fedasync import FedAsync
+from .fedavgm import FedAvgM
 from .fedbuff import FedBuff
+from .feddyn import FedDyn
+from .fedexp import FedExP
+from .fednova import FedNova
 from .fedopt import FedOpt
+from .fedpd import FedPD
+from .fedprox import FedProx
+from .fedsplit import FedLT, FedSplit
 from .ghost import ArtemisND, Ghost
 from .gradient_tracking import GradientTracking
 from .gradient_tracking_hb import GradientTrackingHB
@@ -36,6 +47,7 @@ from .led import LED
 from .local_sgd import LocalSGD
 from .marina import MARINA, PPMARINA, VRMARINA
 from .mcm import MCM, RandMCM
+from .mime import Mime, MimeLite
 from .momentum_tracking import MomentumTracking
 from .motef import MoTEF
 from .power_of_choice import PowerOfChoice
@@ -52,6 +64,7 @@ from .running_sums import RobustPushSum, RobustStochasticGradientPush
 from .savic import SAVIC, HeavyBall, LocalSAVIC
 from .scaffold import SCAFFOLD
 from .sign_sgd import SignSGD
+from .slowmo import SlowMo
 from .swift import SWIFT
 from .vr_proxskip import VRProxSkip
 
@@ -95,6 +108,8 @@ __all__ = [
     "BiQSGD",
     "ChocoGossip",
     "ChocoSGD",
+    "DFedAvgM",
+    "DFedSAM",
     "DSGDm",
     "DecentLaM",
     "DeepSqueeze",
@@ -102,9 +117,21 @@ __all__ = [
     "DistEFSGD",
     "DoubleSqueeze",
     "ExactDiffusion",
+    "FedADMM",
+    "FedAdagrad",
+    "FedAdam",
     "FedAsync",
+    "FedAvgM",
     "FedBuff",
+    "FedDyn",
+    "FedExP",
+    "FedLT",
+    "FedNova",
     "FedOpt",
+    "FedPD",
+    "FedProx",
+    "FedSplit",
+    "FedYogi",
     "Ghost",
     "GradientTracking",
     "GradientTrackingHB",
@@ -112,6 +139,8 @@ __all__ = [
     "LocalDSGD",
     "LocalSAVIC",
     "LocalSGD",
+    "Mime",
+    "MimeLite",
     "MoTEF",
     "MomentumTracking",
     "PeriodicalGT",
@@ -133,6 +162,7 @@ __all__ = [
     "RobustStochasticGradientPush",
     "Scaffnew",
     "SignSGD",
+    "SlowMo",
     "StochasticGradientPush",
     "VRProxSkip",
     "delayed",

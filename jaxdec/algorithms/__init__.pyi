@@ -1,9 +1,11 @@
 from .a2cid2 import A2CiD2
 from .ab import AB
+from .acc_dngd import AccDNGD
 from .ad_psgd import ADPSGD
 from .artemis import DORE, Artemis
 from .asy_sonata import ASYSONATA
 from .asynchronous_sgd import AsynchronousSGD
+from .atg import ATG
 from .aug_dgm import AugDGM
 from .beer import BEER
 from .cgt import CGT
@@ -12,14 +14,17 @@ from .clag import CLAG
 from .compressed_sgd import QSGD, SGD, BiQSGD
 from .cpp import CPP
 from .d2 import D2, NIDS, ExactDiffusion
+from .dadam import DAdam, DAMSGrad
 from .dasha import DASHA, DASHAMVR
 from .dcd_psgd import DCDPSGD, ECDPSGD
 from .decentlam import DecentLaM
+from .decentralized_admm import DADMM, DLM
 from .deep_squeeze import DeepSqueeze
 from .delaying import delayed
 from .dfedavgm import DFedAvgM
 from .dfedsam import DFedSAM
 from .diana import DIANA
+from .dinno import DiNNO
 from .double_squeeze import DistEFSGD, DoubleSqueeze
 from .dsgd import DSGD, LocalDSGD
 from .dsgdm import DSGDm
@@ -40,20 +45,24 @@ from .fedsplit import FedLT, FedSplit
 from .ghost import ArtemisND, Ghost
 from .gradient_tracking import GradientTracking
 from .gradient_tracking_hb import GradientTrackingHB
+from .gt_adam import GTAdam
 from .holding import held
 from .kgt import KGT, PeriodicalGT
 from .lead import LEAD
 from .led import LED
 from .local_sgd import LocalSGD
+from .lt_admm import LTADMM
 from .marina import MARINA, PPMARINA, VRMARINA
 from .mcm import MCM, RandMCM
 from .mime import Mime, MimeLite
 from .momentum_tracking import MomentumTracking
 from .motef import MoTEF
+from .opapc import OPAPC
 from .power_of_choice import PowerOfChoice
 from .proxskip import ProxSkip, Scaffnew
 from .push_diging import PushDIGing
 from .push_sum import PushSumGossip, StochasticGradientPush
+from .qg_adam import QGAdam
 from .qg_dsgdm import QGDSGDm
 from .quantized_push_sum import DirectlyQuantizedPushSum, QuantizedPushSum, QuantizedPushSumGossip
 from .relaxed_admm import RelaxedADMM
@@ -64,23 +73,28 @@ from .running_sums import RobustPushSum, RobustStochasticGradientPush
 from .savic import SAVIC, HeavyBall, LocalSAVIC
 from .scaffold import SCAFFOLD
 from .sign_sgd import SignSGD
+from .simple_gt import SimpleGT
 from .slowmo import SlowMo
 from .swift import SWIFT
 from .vr_proxskip import VRProxSkip
+from .wang_elia import WangElia
 
 __all__ = [
     "AB",
     "ADPSGD",
     "ASYSONATA",
+    "ATG",
     "BEER",
     "CGT",
     "CLAG",
     "CPP",
     "D2",
+    "DADMM",
     "DASHA",
     "DASHAMVR",
     "DCDPSGD",
     "DIANA",
+    "DLM",
     "DORE",
     "DSGD",
     "ECDPSGD",
@@ -90,9 +104,11 @@ __all__ = [
     "KGT",
     "LEAD",
     "LED",
+    "LTADMM",
     "MARINA",
     "MCM",
     "NIDS",
+    "OPAPC",
     "PPMARINA",
     "QSGD",
     "SAVIC",
@@ -101,6 +117,7 @@ __all__ = [
     "SWIFT",
     "VRMARINA",
     "A2CiD2",
+    "AccDNGD",
     "Artemis",
     "ArtemisND",
     "AsynchronousSGD",
@@ -108,11 +125,14 @@ __all__ = [
     "BiQSGD",
     "ChocoGossip",
     "ChocoSGD",
+    "DAMSGrad",
+    "DAdam",
     "DFedAvgM",
     "DFedSAM",
     "DSGDm",
     "DecentLaM",
     "DeepSqueeze",
+    "DiNNO",
     "DirectlyQuantizedPushSum",
     "DistEFSGD",
     "DoubleSqueeze",
@@ -132,6 +152,7 @@ __all__ = [
     "FedProx",
     "FedSplit",
     "FedYogi",
+    "GTAdam",
     "Ghost",
     "GradientTracking",
     "GradientTrackingHB",
@@ -148,6 +169,7 @@ __all__ = [
     "ProxSkip",
     "PushDIGing",
     "PushSumGossip",
+    "QGAdam",
     "QGDSGDm",
     "QuantizedGossip",
     "QuantizedPushSum",
@@ -162,9 +184,11 @@ __all__ = [
     "RobustStochasticGradientPush",
     "Scaffnew",
     "SignSGD",
+    "SimpleGT",
     "SlowMo",
     "StochasticGradientPush",
     "VRProxSkip",
+    "WangElia",
     "delayed",
     "held",
 ]

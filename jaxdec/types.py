@@ -106,6 +106,7 @@ class World(NamedTuple):
     weighted: bool = False  # whether those who take part may weigh differently in W, as one who is drawn twice does
     idle: Bool[Array, ""] | None = None  # whether nobody takes part, and a server keeps all it has; None: never
     lost: ScalarLike = 0  # the share of the messages sent that are lost on the way; a Python 0 where none ever is
+    hops: int = 1  # of how many messages one after another a product with W is
 
 
 @jax.tree_util.register_dataclass
@@ -194,6 +195,7 @@ class Round:
     weighted: bool = False
     idle: Bool[Array, ""] | None = None
     lost: ScalarLike = 0
+    hops: int = 1
 
     @property
     def everybody(self) -> bool:

@@ -96,7 +96,7 @@ ENDS = [
     (A.DLM(lr=0.2, penalty=0.4), "a", -1.0),
     (A.DiNNO(lr=0.1, local_steps=3, penalty=0.3), "p", -1.0),
     (A.SimpleGT(lr=0.3), "c", -1.0),
-    (A.WangElia(lr=0.3), None, 0.0),
+    (A.WangElia(lr=0.05), None, 0.0),
     (A.OPAPC(lr=0.5, momentum=0.6, curvature=0.2), "y", -1.0),
     (A.AccDNGD(lr=0.1, curvature=0.3), "g", 1.0),
     (A.LTADMM(lr=0.1, local_steps=3, penalty=0.3, consensus_lr=0.2), None, 0.0),
@@ -140,28 +140,13 @@ def test_without_what_they_add_they_are_local_gossip():
 
 
 @pytest.mark.slow
-def test_on_the_complete_graph_the_accelerated_tracker_is_nesterovs_method():
+def test_on_the_complete_graph_and_with_equal_hessians_the_accelerated_tracker_is_nesterovs_method():
+    problem = type(EXACT)(jnp.tile(EXACT.A[:1], (N, 1, 1)), EXACT.b, 0.0)
+    start = np.tile(X0[0], (N, 1))
     method = A.AccDNGD(lr=0.1, curvature=0.3)
-    start = np.tile(X0[:1], (N, 1))
-    found = testing.trajectory(method, EXACT, networks.complete(N), rounds=SHORT, x0=start).states[".x"]
-    mean = lambda x: CURVATURES.mean(axis=0) @ x - B.mean(axis=0)
-    expected = reference.nesterov(mean, X0[0], SHORT, lr=0.1, curvature=0.3)
-    same(found.mean(axis=1), expected, 1e-12)
-
-
-LIMITS = [A.WangElia(lr=1.0), A.SimpleGT(lr=1.0)]
-
-
-@pytest.mark.parametrize("method", LIMITS, ids=lambda m: type(m).__name__)
-@pytest.mark.slow
-def test_the_limit_is_where_it_begins_to_diverge(method):
-    from jaxdec import theory
-
-    problem = testing.quadratic(N, D)
-    problem = type(problem)(jnp.tile(0.7 * jnp.eye(D), (N, 1, 1)), problem.b, 0.0)
-    limit = theory.stability_limit(method, problem, UNDIRECTED)
-    far = lambda lr: np.abs(states(type(method)(lr=lr), problem, 600)["x"][-1]).max()
-    assert far(0.97 * limit) < 1e3 < far(1.03 * limit)
+    found = testing.trajectory(method, problem, networks.complete(N), rounds=SHORT, x0=start).states[".x"]
+    gradient = lambda x: CURVATURES[0] @ x - B.mean(axis=0)
+    same(found.mean(axis=1), reference.nesterov(gradient, X0[0], SHORT, lr=0.1, curvature=0.3))
 
 
 def test_bad_input_is_refused():

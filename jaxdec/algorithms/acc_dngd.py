@@ -1,5 +1,6 @@
 """Acc-DNGD: Nesterov's method along tracked gradients."""
 
+from collections.abc import Mapping
 from typing import ClassVar, NamedTuple
 
 import jax.numpy as jnp
@@ -33,9 +34,9 @@ class AccDNGD:
     Symbols: X, V, Y, S, G are `x`, `v`, `y`, `s`, `g`, (n, d) each; eta is `lr`, mu is `curvature`.
     Cost per round: one minibatch gradient per node, three d-vectors to each neighbour, Y, V and S; init takes the first
     gradient.
-    W: doubly stochastic.
+    W: doubly stochastic. Where it changes, sums and fixed point stay, but convergence is not promised.
     Guarantee: mean(S) = mean(G) in every round. With exact gradients the minimizer is its fixed point, however
-    different the f_i. With W = 11'/n it is Nesterov's method for strongly convex functions.
+    different the f_i. With W = 11'/n and equal Hessians its mean is Nesterov's method for strongly convex functions.
     Reference: Qu, Li (2017), arXiv:1705.07176, Algorithm Acc-DNGD-SC; recalled, the page could not be read.
 
     >>> from jaxdec import networks, problems, run
@@ -46,6 +47,7 @@ class AccDNGD:
     """
 
     requires: ClassVar[str] = "doubly stochastic"
+    wants: ClassVar[Mapping[str, str]] = {"fixed": "convergence is not promised"}
     lr: StepSize = step_size()
     curvature: ScalarLike
 

@@ -15,7 +15,8 @@ N, D = 12, 3
 PROBLEM = problems.quadratic(N, D, zeta=1.0, noise=0.1)
 RING = networks.ring(N)
 X = np.random.default_rng(0).standard_normal((N, D))
-OPERATORS = {form: operators.operator(graphs.metropolis(graphs.ring(N)), form=form) for form in ("circulant", "table", "dense")}
+FORMS = ("circulant", "table", "dense")
+OPERATORS = {form: operators.operator(graphs.metropolis(graphs.ring(N)), form=form) for form in FORMS}
 
 
 @pytest.mark.parametrize("form", OPERATORS)
@@ -42,8 +43,7 @@ def test_a_chebyshev_polynomial_is_that_of_the_eigenvalues(rounds):
 def test_chebyshev_averages_faster_than_the_power_of_the_same_cost_on_every_graph():
     for network in (RING, networks.path(9), networks.hypercube(8), networks.star(7), networks.complete(5)):
         gap = lambda V: graphs.spectrum(np.asarray(V.dense())).gap
-        for rounds in (2, 5, 9):
-            assert gap(network.W.chebyshev(rounds)) >= gap(network.W.power(rounds)) - 1e-9
+        assert gap(network.W.chebyshev(4)) >= gap(network.W.power(4)) - 1e-9
 
 
 @pytest.mark.parametrize("made", [networks.repeated, networks.chebyshev], ids=lambda f: f.__name__)
@@ -91,18 +91,18 @@ def test_exact_methods_are_exact_on_repeated_networks(method, network):
 
 @pytest.mark.slow
 def test_with_chebyshev_gossip_opapc_needs_fewer_messages_on_a_long_path():
-    problem, path = problems.quadratic(40, D, zeta=1.0, L=1.0, mu=0.1), networks.path(40)
+    problem, path = problems.quadratic(16, D, zeta=1.0, L=1.0, mu=0.1), networks.path(16)
 
     def vectors(network: Any, chi: float) -> float:
         tau = min(1.0, np.sqrt(chi * 0.1) / 2)
         method = A.OPAPC(lr=1 / (4 * tau), momentum=tau, curvature=0.1)
-        found = run(method, problem, network, rounds=6000, every=10)
+        found = run(method, problem, network, rounds=2000, every=10)
         return found.cost.vectors[np.argmax(found.metrics["distance"] < 1e-8)]
 
-    spectrum = graphs.spectrum(graphs.metropolis(graphs.path(40)))
+    spectrum = graphs.spectrum(graphs.metropolis(graphs.path(16)))
     gap = 1 - spectrum.lambda_2
     plain = vectors(path, (1 - spectrum.lambda_min) / gap)
-    assert vectors(networks.chebyshev(path, 20), 2.0) < 0.5 * plain
+    assert vectors(networks.chebyshev(path, 8), 2.0) < 0.7 * plain
 
 
 @pytest.mark.parametrize(

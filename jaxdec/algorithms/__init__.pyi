@@ -58,7 +58,9 @@ from .mime import Mime, MimeLite
 from .momentum_tracking import MomentumTracking
 from .motef import MoTEF
 from .opapc import OPAPC
+from .pg_extra import PGEXTRA
 from .power_of_choice import PowerOfChoice
+from .prox_nids import ProxGT, ProxNIDS
 from .proxskip import ProxSkip, Scaffnew
 from .push_diging import PushDIGing
 from .push_sum import PushSumGossip, StochasticGradientPush
@@ -109,6 +111,7 @@ __all__ = [
     "MCM",
     "NIDS",
     "OPAPC",
+    "PGEXTRA",
     "PPMARINA",
     "QSGD",
     "SAVIC",
@@ -166,6 +169,8 @@ __all__ = [
     "MomentumTracking",
     "PeriodicalGT",
     "PowerOfChoice",
+    "ProxGT",
+    "ProxNIDS",
     "ProxSkip",
     "PushDIGing",
     "PushSumGossip",

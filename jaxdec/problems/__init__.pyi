@@ -1,5 +1,6 @@
-from . import augment
+from . import augment, regularizers
 from .base import Problem
+from .composite import Composite, composite
 from .finite_sums import FiniteSum, finite_sum
 from .linear import least_squares, logistic, softmax
 from .losses import from_loss
@@ -9,17 +10,20 @@ from .quadratics import Quadratic, quadratic
 from .solving import solve
 
 __all__ = [
+    "Composite",
     "FiniteSum",
     "Model",
     "Problem",
     "Quadratic",
     "augment",
+    "composite",
     "finite_sum",
     "from_loss",
     "least_squares",
     "logistic",
     "neural",
     "quadratic",
+    "regularizers",
     "softmax",
     "solve",
 ]

@@ -289,3 +289,52 @@ def gt_adam(W, grad, x0, rounds, *, lr, b1, b2, eps, cap=np.inf):
         g = new
         history.append(list(x))
     return np.array(history)
+
+
+def pg_extra(W, grad, prox, x0, rounds, *, lr):
+    """PG-EXTRA, Shi et al. (arXiv 1506.01412), Algorithm 1; `prox(x)` is the regularizer's step of length lr."""
+    n = len(x0)
+    x, V = nodes(x0), (np.eye(n) + W) / 2
+    history = [list(x)]
+    g, mixed = [grad(i, x[i], 0) for i in range(n)], mix(W, x)
+    half = [mixed[i] - lr * g[i] for i in range(n)]
+    before, x = x, [prox(h) for h in half]
+    history.append(list(x))
+    for t in range(1, rounds):
+        new, mixed, old = [grad(i, x[i], t) for i in range(n)], mix(W, x), mix(V, before)
+        half = [mixed[i] + half[i] - old[i] - lr * (new[i] - g[i]) for i in range(n)]
+        before, x, g = x, [prox(h) for h in half], new
+        history.append(list(x))
+    return np.array(history)
+
+
+def prox_nids(W, grad, prox, x0, rounds, *, lr):
+    """NIDS, Li et al. (arXiv 1704.07808), with (I + W) / 2 and a first round that mixes."""
+    n = len(x0)
+    x, V = nodes(x0), (np.eye(n) + W) / 2
+    history = [list(x)]
+    g = [grad(i, x[i], 0) for i in range(n)]
+    z = mix(V, [x[i] - lr * g[i] for i in range(n)])
+    before, x = x, [prox(v) for v in z]
+    history.append(list(x))
+    for t in range(1, rounds):
+        new = [grad(i, x[i], t) for i in range(n)]
+        ahead = mix(V, [2 * x[i] - before[i] - lr * (new[i] - g[i]) for i in range(n)])
+        z = [z[i] - x[i] + ahead[i] for i in range(n)]
+        before, x, g = x, [prox(v) for v in z], new
+        history.append(list(x))
+    return np.array(history)
+
+
+def prox_gt(W, grad, prox, x0, rounds, *, lr):
+    """Proximal gradient tracking, Sun et al. (arXiv 1905.02637), with linear models."""
+    n, x = len(x0), nodes(x0)
+    g = [grad(i, x[i], 0) for i in range(n)]
+    y = list(g)
+    history = [list(x)]
+    for t in range(rounds):
+        x, mixed = mix(W, [prox(x[i] - lr * y[i]) for i in range(n)]), mix(W, y)
+        new = [grad(i, x[i], t + 1) for i in range(n)]
+        y, g = [mixed[i] + new[i] - g[i] for i in range(n)], new
+        history.append(list(x))
+    return np.array(history)

@@ -58,6 +58,8 @@ from .mime import Mime, MimeLite
 from .momentum_tracking import MomentumTracking
 from .motef import MoTEF
 from .opapc import OPAPC
+from .overview import find as find
+from .overview import table as table
 from .pg_extra import PGEXTRA
 from .power_of_choice import PowerOfChoice
 from .prox_nids import ProxGT, ProxNIDS

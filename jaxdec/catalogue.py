@@ -14,6 +14,7 @@ from jaxdec.data import Dataset, Partition
 from jaxdec.graphs import Graph
 from jaxdec.networks import clocks, delays, outages, selection
 from jaxdec.nn import models
+from jaxdec.problems import regularizers
 
 __all__ = [
     "COLUMNS",
@@ -34,7 +35,7 @@ __all__ = [
 LAWS = (outages, clocks, delays, selection)  # of what is random in a network
 MODULES = {
     module.__name__.split(".")[-1]: module
-    for module in (algorithms, problems, networks, *LAWS, data, graphs, compressors, scaling)
+    for module in (algorithms, problems, regularizers, networks, *LAWS, data, graphs, compressors, scaling)
 }
 
 
@@ -99,6 +100,7 @@ SECTIONS: tuple[tuple[str, ModuleType, Callable[[Any], bool]], ...] = (
     ("Graphs", graphs, _makes(Graph)),
     ("Weights", graphs, _weighs),
     ("Problems", problems, inspect.isfunction),
+    ("Regularizers", regularizers, inspect.isclass),
     ("Data sets", data, _makes(Dataset)),
     ("Partitions", data, _makes(Partition)),
     ("Models", models, inspect.isclass),

@@ -1,13 +1,14 @@
 """The table of the methods: where each runs, what it costs, what it stands. All is said by the classes themselves."""
 
 import dataclasses
+import importlib
 import inspect
 import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-from jaxdec import algorithms, checks, graphs, networks
+from jaxdec import checks, graphs, networks
 from jaxdec.types import LAWS
 
 __all__ = ["FAMILIES", "Row", "find", "table"]
@@ -120,13 +121,19 @@ def _several(named: str | Iterable[str]) -> frozenset[str]:
     return frozenset({named} if isinstance(named, str) else named)
 
 
+def _package() -> Any:
+    """The package that this is a part of, whose methods are loaded when they are asked for."""
+    return importlib.import_module("jaxdec.algorithms")
+
+
 def _names() -> list[str]:
-    return [name for name in algorithms.__all__ if "requires" in dir(getattr(algorithms, name))]
+    package = _package()
+    return [name for name in package.__all__ if "requires" in dir(getattr(package, name))]
 
 
 @lru_cache(maxsize=1024)
 def _row(name: str) -> Row:
-    kind = getattr(algorithms, name)
+    kind = getattr(_package(), name)
     doc, known = inspect.getdoc(kind) or "", checks.facts(kind)
     reference, cost = _section(doc, "References?"), _section(doc, "Cost per (?:round|event)")
     fields = {f.name for f in dataclasses.fields(kind)}

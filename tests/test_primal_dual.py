@@ -52,7 +52,7 @@ LOOPS = [  # a method, its reference and, where these are not its fields, the op
     (A.DAdam(lr=0.05, amsgrad=True, **MOMENTS), reference.dadam),
     (A.DAMSGrad(lr=0.05, **MOMENTS), reference.damsgrad),
     (A.QGAdam(lr=0.05, **MOMENTS), reference.qg_adam),
-    (A.QGAdam(lr=0.05, local=True, **MOMENTS), reference.qg_adam),
+    (A.QGAdam(lr=0.05, moments="both", **MOMENTS), reference.qg_adam),
     (A.GTAdam(lr=0.05, cap=0.5, **MOMENTS), reference.gt_adam),
 ]
 

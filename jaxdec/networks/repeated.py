@@ -64,7 +64,7 @@ def repeated(network: Any, rounds: int) -> Any:
 
     >>> from jaxdec import algorithms, networks, problems, run
     >>> problem, ring = problems.quadratic(8, 3), networks.ring(8)
-    >>> run(algorithms.DSGD(lr=0.1), problem, repeated(ring, 3), rounds=10).cost.vectors[-1]
+    >>> float(run(algorithms.DSGD(lr=0.1), problem, repeated(ring, 3), rounds=10).cost.vectors[-1])
     30.0
     """
     checks.integer("rounds, the gossip steps of a round,", rounds)
@@ -88,7 +88,7 @@ def chebyshev(network: Any, rounds: int) -> Any:
     Raises:
         ValueError: if its W is not symmetric, or changes.
 
-    >>> from jaxdec import networks
+    >>> from jaxdec import graphs, networks
     >>> W = networks.ring(32).W
     >>> [round(graphs.spectrum(V.dense()).gap, 2) for V in (W, W.power(12), W.chebyshev(12))]
     [0.01, 0.15, 0.68]

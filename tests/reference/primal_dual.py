@@ -248,7 +248,7 @@ def damsgrad(W, grad, x0, rounds, *, lr, b1, b2, eps):
     return np.array(history)
 
 
-def qg_adam(W, grad, x0, rounds, *, lr, b1, b2, eps, local=False):
+def qg_adam(W, grad, x0, rounds, *, lr, b1, b2, eps, moments="second"):
     """QG-DAdam, Lin et al. (arXiv 2102.04761)."""
     x, n = nodes(x0), len(x0)
     m, v = [np.zeros_like(a) for a in x], [np.zeros_like(a) for a in x]
@@ -265,7 +265,7 @@ def qg_adam(W, grad, x0, rounds, *, lr, b1, b2, eps, local=False):
         for i in range(n):
             move = x[i] - new[i]
             move = move / (np.linalg.norm(move) + eps)
-            m[i] = firsts[i] if local else b1 * m[i] + (1 - b1) * move
+            m[i] = firsts[i] if moments == "second" else b1 * m[i] + (1 - b1) * move
             v[i] = b2 * v[i] + (1 - b2) * move * move
         x = new
         history.append(list(x))

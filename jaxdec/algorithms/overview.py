@@ -1,9 +1,9 @@
 """The table of the methods: where each runs, what it costs, what it stands. All is said by the classes themselves."""
 
 import dataclasses
-import importlib
 import inspect
 import re
+import sys
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
@@ -122,8 +122,8 @@ def _several(named: str | Iterable[str]) -> frozenset[str]:
 
 
 def _package() -> Any:
-    """The package that this is a part of, whose methods are loaded when they are asked for."""
-    return importlib.import_module("jaxdec.algorithms")
+    """The package that this is a part of, loaded before its parts; it loads methods when they are asked for."""
+    return sys.modules[__name__.rpartition(".")[0]]
 
 
 def _names() -> list[str]:

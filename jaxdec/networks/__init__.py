@@ -35,7 +35,7 @@ from jaxdec.networks.families import (
     torus,
     tree,
 )
-from jaxdec.networks.repeated import chebyshev, repeated
+from jaxdec.networks.gossiping import chebyshev, repeated
 from jaxdec.networks.servers import server
 from jaxdec.networks.varying import (
     one_peer_exponential,

@@ -1,12 +1,12 @@
 from . import augment, regularizers
 from .base import Problem
-from .composite import Composite, composite
 from .finite_sums import FiniteSum, finite_sum
 from .linear import least_squares, logistic, softmax
 from .losses import from_loss
 from .models import Model
 from .networks import neural
 from .quadratics import Quadratic, quadratic
+from .regularized import Composite, composite
 from .solving import solve
 
 __all__ = [

@@ -14,7 +14,7 @@ from jaxdec import checks
 from jaxdec.describe import describe, differences, get, replace
 from jaxdec.networks.clocks import Clocks, Fixed, clocks
 from jaxdec.networks.clocks import Trace as Measured
-from jaxdec.networks.repeated import Repeated
+from jaxdec.networks.gossiping import Repeated
 from jaxdec.results.labels import labelled
 from jaxdec.results.replay import durations, replay
 from jaxdec.results.waiting import Links, Spent, ends, paced

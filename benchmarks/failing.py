@@ -57,9 +57,22 @@ EXACT = {
     "PushDIGing": A.PushDIGing(lr=1.0),
     "ASYSONATA": A.ASYSONATA(lr=1.0),
     "RelaxedADMM, lr = 1 / penalty": A.RelaxedADMM(penalty=1.0),
+    "DADMM, lr = 1 / penalty": A.DADMM(penalty=1.0),
+    "DLM": A.DLM(lr=1.0, penalty=0.25),
+    "LTADMM": A.LTADMM(lr=1.0, penalty=0.25, consensus_lr=0.25, **K),
+    "ATG (ADMM-tracking)": A.ATG(lr=1.0, damping=0.5),
+    "DiNNO": A.DiNNO(lr=1.0, penalty=0.25, **K),
+    "GTAdam": A.GTAdam(lr=1.0, eps=1.0),
+    "AccDNGD": A.AccDNGD(lr=1.0, curvature=0.5),
+    "OPAPC": A.OPAPC(lr=1.0, curvature=0.5, **BETA),
+    "SimpleGT": A.SimpleGT(lr=1.0),
+    "WangElia": A.WangElia(lr=1.0),
     "RelaySGD": A.RelaySGD(lr=1.0),
     "EXTRA": A.EXTRA(lr=1.0),
     "NIDS": A.NIDS(lr=1.0),
+    "PGEXTRA": A.PGEXTRA(lr=1.0),
+    "ProxNIDS": A.ProxNIDS(lr=1.0),
+    "ProxGT": A.ProxGT(lr=1.0),
     "ProxSkip, one round in two": A.ProxSkip(lr=1.0, probability=0.5),
     "D2 (ExactDiffusion)": A.D2(lr=1.0),
     "LED": A.LED(lr=1.0, **K),
@@ -76,6 +89,11 @@ BIASED = {
     "DSGDm": A.DSGDm(lr=1.0, **BETA),
     "QGDSGDm": A.QGDSGDm(lr=1.0, **BETA),
     "DecentLaM": A.DecentLaM(lr=1.0, **BETA),
+    "DFedAvgM": A.DFedAvgM(lr=1.0, **K, **BETA),
+    "DFedSAM": A.DFedSAM(lr=1.0, **K),
+    "DAdam": A.DAdam(lr=1.0),
+    "DAMSGrad": A.DAMSGrad(lr=1.0),
+    "QGAdam": A.QGAdam(lr=1.0),
     "StochasticGradientPush": A.StochasticGradientPush(lr=1.0),
     "RobustStochasticGradientPush": A.RobustStochasticGradientPush(lr=1.0),
     "RelaySGDGrad": A.RelaySGDGrad(lr=1.0),
@@ -197,7 +215,7 @@ def measured(name: str, network: Any, rounds: int = ROUNDS, steps: Sequence[floa
     asked = {"seeds": SEEDS, "rounds": rounds, "every": rounds, "progress": False}
     problem = problems.Quadratic(jnp.zeros((N, D)), jnp.zeros((N, D)), 0.0) if name in GOSSIP else PROBLEM
     metric, over, x0 = away, {"lr": steps}, None
-    if isinstance(METHODS[name], A.RelaxedADMM):
+    if isinstance(METHODS[name], A.RelaxedADMM | A.DADMM):
         over = {"penalty": [1 / step for step in steps]}
     if name in BIASED:
         metric, over = bias, {"lr": [FIXED]}

@@ -14,13 +14,28 @@ from jaxdec.data import Dataset, Partition
 from jaxdec.graphs import Graph
 from jaxdec.networks import clocks, delays, outages, selection
 from jaxdec.nn import models
+from jaxdec.problems import regularizers
 
-__all__ = ["LAWS", "MODULES", "SECTIONS", "Entry", "about", "first_line", "listed", "measures", "nearest", "public"]
+__all__ = [
+    "COLUMNS",
+    "LAWS",
+    "MODULES",
+    "SECTIONS",
+    "Entry",
+    "about",
+    "first_line",
+    "listed",
+    "measures",
+    "methods",
+    "nearest",
+    "public",
+    "section",
+]
 
 LAWS = (outages, clocks, delays, selection)  # of what is random in a network
 MODULES = {
     module.__name__.split(".")[-1]: module
-    for module in (algorithms, problems, networks, *LAWS, data, graphs, compressors, scaling)
+    for module in (algorithms, problems, regularizers, networks, *LAWS, data, graphs, compressors, scaling)
 }
 
 
@@ -85,6 +100,7 @@ SECTIONS: tuple[tuple[str, ModuleType, Callable[[Any], bool]], ...] = (
     ("Graphs", graphs, _makes(Graph)),
     ("Weights", graphs, _weighs),
     ("Problems", problems, inspect.isfunction),
+    ("Regularizers", regularizers, inspect.isclass),
     ("Data sets", data, _makes(Dataset)),
     ("Partitions", data, _makes(Partition)),
     ("Models", models, inspect.isclass),
@@ -104,6 +120,40 @@ def listed() -> dict[str, list[Entry]]:
         for title, module, fits in SECTIONS
     }
     return found | {"Metrics": [Entry(name, thing, metrics.__name__) for name, thing in measures().items()]}
+
+
+def section(name: str, titles: list[str]) -> str:
+    """The title of a section, by a name in any case.
+
+    Raises:
+        ValueError: if there is none of that name, with the nearest that there is.
+
+    >>> section("algorithms", ["Algorithms", "Networks"])
+    'Algorithms'
+    """
+    found = [title for title in titles if title.casefold() == name.casefold()]
+    if not found:
+        raise ValueError(f"there is no section {name!r}; {nearest(name, titles)}")
+    return found[0]
+
+
+# The columns of the table of methods: gradients and vectors are those of a round, per node or client.
+COLUMNS = ("method", "where", "needs", "grads", "vectors", "loss", "sleep", "compresses", "paper")
+
+
+def methods() -> list[tuple[str, ...]]:
+    """The table of the methods as texts, under COLUMNS.
+
+    >>> dict(zip(COLUMNS, methods()[0], strict=True))["method"]
+    'A2CiD2'
+    """
+    return [
+        (
+            row.name, row.family, ", ".join(sorted(row.needs)), row.grads, row.vectors, row.loss, row.sleep,
+            "yes" if row.compression else "", " ".join([row.paper, *row.arxiv[:1]]),
+        )
+        for row in algorithms.table()
+    ]  # fmt: skip
 
 
 def first_line(entry: Entry) -> str:

@@ -324,15 +324,38 @@ app.command(name="reproduce")(reproduce_command)
 
 
 @app.command(name="list")
-def list_everything() -> None:
-    """Show what there is, with a line each: algorithms, networks, problems, data, partitions, compressors, metrics."""
-    for title, entries in catalogue.listed().items():
+def list_everything(
+    section: Annotated[str | None, typer.Argument(help="One section alone; of algorithms all that is known.")] = None,
+) -> None:
+    """Show what there is, with a line each: algorithms, networks, problems, data, partitions, compressors, metrics.
+
+    `jaxdec list algorithms` is the table of the methods: what each needs, costs and stands.
+    """
+    sections = catalogue.listed()
+    if section is not None:
+        with clear_errors():
+            title = catalogue.section(section, list(sections))
+        if title == "Algorithms":
+            say(_methods())
+            return
+        sections = {title: sections[title]}
+    for title, entries in sections.items():
         shown = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
         shown.add_column(no_wrap=True)
         shown.add_column(overflow="fold")
         for entry in entries:
             shown.add_row(Text(entry.name), Text(catalogue.first_line(entry)))
         say(title, shown, "")
+
+
+def _methods() -> Table:
+    """The table of `algorithms.table()`."""
+    shown = Table(box=None, padding=(0, 2, 0, 0))
+    for header in catalogue.COLUMNS:
+        shown.add_column(header, overflow="fold", no_wrap=header == "method")
+    for cells in catalogue.methods():
+        shown.add_row(*map(Text, cells))
+    return shown
 
 
 @app.command()

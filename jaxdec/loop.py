@@ -158,6 +158,10 @@ def priced(cost: Cost, r: Round, *, scaled: bool) -> Cost:
         bits: Any = cost.bits
         cost = cost._replace(vectors=r.sent * vectors, bits=None if bits is None else r.sent * bits)
     messages = 1 if cost.messages is None else cost.messages
+    if r.hops > 1:  # each product with W is as many messages
+        sent: Any = cost.vectors, cost.bits
+        cost = cost._replace(vectors=r.hops * sent[0], bits=None if cost.bits is None else r.hops * sent[1])
+        messages = r.hops * messages
     return cost._replace(rounds_present=r.per_node(1), messages=messages, lost=r.lost)
 
 

@@ -56,6 +56,7 @@ from jaxdec import algorithms, checks, compressors, data, graphs, networks, prob
 from jaxdec._module import step_sizes
 from jaxdec.catalogue import MODULES, measures, nearest, public
 from jaxdec.networks import clocks, delays, outages, selection
+from jaxdec.problems import regularizers
 from jaxdec.storage.places import located
 from jaxdec.sweeps.axes import counted, log_uniform, uniform
 from jaxdec.sweeps.engine import sweep
@@ -70,6 +71,7 @@ HOMES = (  # where an unqualified type of an argument is looked up, by the argum
     (r"data|dataset|partition", data),
     (r"(.*_)?compressor", compressors),
     (r"scaling", scaling),
+    (r"regularizer", regularizers),
     (r"loss|activity", outages),
     (r"selection", selection),
     (r"speed", clocks),

@@ -181,7 +181,7 @@ def stability_limit(algorithm: Any, W: Any, curvature: float = 1.0) -> float:
     >>> round(stability_limit(algorithms.MomentumTracking(lr=0.1, momentum=0.9), networks.ring(8), curvature=2.0), 4)
     0.2111
     >>> [name for name in algorithms.__all__ if hasattr(getattr(algorithms, name), "limit")]  # AugDGM makes one
-    ['D2', 'DSGD', 'DSGDm', 'DecentLaM', 'EXTRA', 'ExactDiffusion', 'GradientTracking', 'MomentumTracking', 'NIDS']
+    ['D2', 'DSGD', 'DSGDm', 'DecentLaM', 'EXTRA', 'ExactDiffusion', ..., 'NIDS', 'SimpleGT', 'WangElia']
     """
     if not curvature > 0:
         raise ValueError(f"the curvature is positive; got {curvature}")

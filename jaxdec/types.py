@@ -106,6 +106,7 @@ class World(NamedTuple):
     weighted: bool = False  # whether those who take part may weigh differently in W, as one who is drawn twice does
     idle: Bool[Array, ""] | None = None  # whether nobody takes part, and a server keeps all it has; None: never
     lost: ScalarLike = 0  # the share of the messages sent that are lost on the way; a Python 0 where none ever is
+    hops: int = 1  # of how many messages one after another a product with W is
 
 
 @jax.tree_util.register_dataclass
@@ -194,6 +195,7 @@ class Round:
     weighted: bool = False
     idle: Bool[Array, ""] | None = None
     lost: ScalarLike = 0
+    hops: int = 1
 
     @property
     def everybody(self) -> bool:
@@ -418,6 +420,15 @@ class Problem(Protocol):
         """argmin_z f_i(z) + ‖z - x_i‖² / (2 step), on the nodes' whole data."""
         ...
 
+    @property
+    def regularizer(self) -> Any:
+        """What all nodes share beside the f_i, or None."""
+        ...
+
+    def prox_regularizer(self, x: Iterates, step: ScalarLike) -> Iterates:
+        """The proximal step of the regularizer, row by row: x itself where there is none."""
+        ...
+
     def curvature(self) -> tuple[Any, Any] | None:
         """L and mu, or bounds that hold everywhere, where they are known; on the host."""
         ...
@@ -481,6 +492,7 @@ class Algorithm(Protocol):
     replicas: ClassVar[bool]  # whether nodes keep copies of their neighbours' vectors, which a lost message corrupts
     mixes: ClassVar[Literal["iterates", "mass"] | None]  # what it multiplies by W: iterates, once a round, so that old
     # ones may stand for new ones; or mass, of which nothing may be lost or counted twice. None, the default: else
+    composite: ClassVar[bool]  # whether it takes the proximal step of a problem's regularizer; False by default
     stands_loss: ClassVar[bool]  # whether what does not arrive is kept as under way, or what arrived before is used in
     # its place: laws are those of what is sent
 

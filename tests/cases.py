@@ -12,7 +12,7 @@ import numpy as np
 import optax
 from jax.tree_util import Partial
 from reference import decentralized as reference
-from reference import directed, relay, running_sums
+from reference import directed, primal_dual, relay, running_sums
 from rounds import fold
 from samples import PROBLEM as SAMPLES
 
@@ -196,6 +196,32 @@ CASES += [
     Case(A.RelaySGDGrad(lr=0.1), partial(relay.relay_sgd_grad, lr=0.1), exact=False, network=TREE),
 ]
 
+LOCAL, MOMENTS = {"lr": 0.1, "local_steps": 3}, {"b1": 0.8, "b2": 0.9, "eps": 0.2}
+
+
+def case(algorithm: Any, reference: Callable[..., np.ndarray], *, exact: bool, zero_sum: str | None = None) -> Case:
+    """A row whose reference takes the method's fields."""
+    return Case(algorithm, partial(reference, **vars(algorithm)), exact=exact, zero_sum=zero_sum)
+
+
+# In test_primal_dual.
+CASES += [
+    case(A.DLM(lr=0.2, penalty=0.4), primal_dual.dlm, exact=True, zero_sum="a"),
+    case(A.LTADMM(**LOCAL, penalty=0.3, consensus_lr=0.2), primal_dual.lt_admm, exact=True),
+    case(A.ATG(lr=0.3, damping=0.3), primal_dual.atg, exact=True),
+    case(A.WangElia(lr=0.05), primal_dual.wang_elia, exact=True, zero_sum="z"),
+    case(A.SimpleGT(lr=0.3), primal_dual.simple_gt, exact=True, zero_sum="c"),
+    case(A.DiNNO(**LOCAL, penalty=0.3), primal_dual.dinno, exact=True, zero_sum="p"),
+    case(A.OPAPC(lr=0.5, momentum=0.6, curvature=0.2), primal_dual.opapc, exact=True, zero_sum="y"),
+    case(A.AccDNGD(lr=0.2, curvature=0.3), primal_dual.acc_dngd, exact=True),
+    case(A.DFedAvgM(**LOCAL, momentum=0.6), primal_dual.dfedavgm, exact=False),
+    case(A.DFedSAM(**LOCAL, radius=0.2), primal_dual.dfedsam, exact=False),
+    case(A.DAdam(lr=0.05, **MOMENTS), primal_dual.dadam, exact=False),
+    case(A.DAMSGrad(lr=0.05, **MOMENTS), primal_dual.damsgrad, exact=False),
+    case(A.QGAdam(lr=0.05, **MOMENTS), primal_dual.qg_adam, exact=False),
+    Case(A.GTAdam(lr=0.05, **MOMENTS), partial(primal_dual.gt_adam, lr=0.05, **MOMENTS), exact=True),
+]
+
 # Methods without a step size or on a pair of W: they have tests of their own, and here obey the laws of all programs.
 QUANTIZER = compressors.Quantization(levels=8)
 OTHERS = [
@@ -203,6 +229,10 @@ OTHERS = [
     Case(A.PushSumGossip(), None, exact=False, network=PUSH),
     Case(A.RobustPushSum(), None, exact=False, network=networks.lossy(PUSH, 0.3, rule="arcs")),
     Case(A.RelaxedADMM(penalty=1.0), None, exact=True),
+    Case(A.DADMM(penalty=0.3), None, exact=True, zero_sum="a"),
+    Case(A.PGEXTRA(lr=0.3), partial(reference.extra, lr=0.3), exact=True, zero_sum="c"),
+    Case(A.ProxNIDS(lr=0.3), partial(reference.nids, lr=0.3), exact=True, zero_sum="c"),
+    Case(A.ProxGT(lr=0.2), partial(reference.gradient_tracking, lr=0.2, form="semi-atc"), exact=True),
     Case(A.QuantizedPushSum(lr=0.1, compressor=QUANTIZER), None, exact=False, network=PUSH),
     Case(A.QuantizedPushSumGossip(compressor=QUANTIZER), None, exact=False, network=PUSH),
     Case(A.DirectlyQuantizedPushSum(compressor=QUANTIZER), None, exact=False, network=PUSH),
@@ -255,7 +285,8 @@ OTHERS += [
     Case(A.SWIFT(lr=0.1), None, exact=False, network=ALL),
 ]
 
-# Methods with a server, in test_compressed, test_mcm and test_local_server; those who may be absent are, in cohorts.
+# Methods with a server, in test_compressed, test_mcm, test_local_server, test_federated; those who may be absent are,
+# in cohorts.
 BOTH = {"compressor": QUANTIZER, "down_compressor": QUANTIZER}
 TOPS = {"compressor": compressors.TopK(k=2), "down_compressor": compressors.TopK(k=2)}
 SERVER = [
@@ -293,6 +324,19 @@ SERVER = [
     A.CompressedScaffnew(lr=0.1, probability=0.4, senders=2),
     A.LoCoDL(lr=0.1, probability=0.4, compressor=QUANTIZER, l2=0.1),
     A.FedOpt(Partial(optax.adam, learning_rate=0.1), Partial(optax.sgd, learning_rate=0.1), local_steps=3),
+    A.FedProx(**LOCAL, penalty=0.5),
+    A.FedDyn(**LOCAL, penalty=0.5),
+    A.FedPD(**LOCAL, penalty=0.7, skip=0.3),
+    A.FedADMM(**LOCAL, penalty=0.7),
+    A.FedSplit(lr=0.8),
+    A.FedLT(**LOCAL, penalty=0.8),
+    A.FedNova(**LOCAL, momentum=0.5, penalty=0.3, outer_momentum=0.4),
+    A.FedExP(**LOCAL),
+    A.FedAvgM(**LOCAL, momentum=0.5),
+    A.FedAdam(**LOCAL, outer_lr=0.05),
+    A.Mime(**LOCAL, momentum=0.5),
+    A.MimeLite(**LOCAL, momentum=0.5),
+    A.SlowMo(**LOCAL, outer_momentum=0.5),
     A.SAVIC(lr=0.1, local_steps=3, scaling=scaling.Adam()),
     A.LocalSAVIC(lr=0.1, local_steps=3, scaling=scaling.OASIS(), momentum=A.HeavyBall(0.5)),
 ]

@@ -31,6 +31,7 @@ ASKS = {
     "_module.py": "the fields of a dataclass, one after another",
     "backend.py": "how many cores there are is asked of a system in its own way",
     "catalogue.py": "the names of a module, one after another",
+    "algorithms/overview.py": "the names of its package, one after another",
     "compressors/maps.py": "omega, delta and k are facts that a compressor has or has not",
     "compressors/memory.py": "omega is a fact that a compressor has or has not",
     "networks/weights.py": "a graph, a matrix or an operator, and the rule of a name",

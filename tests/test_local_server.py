@@ -72,6 +72,20 @@ def test_fedopt_is_its_loop(network):
     same(model(A.FedOpt(server, client, local_steps=K), network), expected)
 
 
+@everywhere
+@pytest.mark.thinned(3)
+def test_fedopt_with_optimizers_that_clients_keep_is_its_loop(network):
+    server, client = (
+        Partial(optax.sgd, learning_rate=0.7),
+        Partial(optax.adam, learning_rate=0.1, b1=0.8, b2=0.9, eps=0.1),
+    )
+    expected = reference.fed_opt(
+        grad, X0, ROUNDS, present(network), server=reference.Momentum(0.7, 0.0),
+        client=lambda: reference.AdamVector(0.1, 0.8, 0.9, 0.1), local_steps=K, keep=N,
+    )  # fmt: skip
+    same(model(A.FedOpt(server, client, local_steps=K, buffers="keep"), network), expected)
+
+
 SCALINGS = {
     "adam": (scaling.Adam(beta=0.9, alpha=0.1), {"beta": 0.9}),
     "adagrad": (scaling.AdaGrad(alpha=0.1, rule="add"), {"rule": "add"}),

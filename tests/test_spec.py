@@ -181,6 +181,12 @@ def test_an_error_names_the_file_the_key_and_what_comes_nearest(read, old, new, 
     assert "a sweep.toml: " in str(error.value)
 
 
+def test_a_regularizer_is_described(read):
+    whole = 'type = "composite"\nregularizer = { type = "L1", weight = 0.1 }\n[problem.problem]\ntype = "quadratic"'
+    found = read(QUADRATIC.replace('type = "quadratic"', whole))
+    assert found["problems"].regularizer.weight == 0.1
+
+
 def test_only_what_the_public_modules_offer_can_be_named(read):
     for name, module in MODULES.items():
         for thing in public(module).values():

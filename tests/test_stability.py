@@ -92,6 +92,17 @@ def test_extra_converges_up_to_its_limit(graph):
 
 
 @each_graph
+def test_simple_gt_converges_up_to_its_limit(graph):
+    assert_limit(A.SimpleGT(lr=1.0), graph, (3 + LEAST[graph]) / 2)
+
+
+@each_graph
+def test_the_wang_elia_method_converges_up_to_its_limit(graph):
+    k = (1 - LEAST[graph]) / 2
+    assert_limit(A.WangElia(lr=1.0), graph, 2 - k + k**2 / 2)
+
+
+@each_graph
 def test_nids_converges_up_to_the_limit_of_gradient_descent(graph):
     assert_limit(A.NIDS(lr=1.0), graph, 2)
 

@@ -1,9 +1,11 @@
 from .a2cid2 import A2CiD2
 from .ab import AB
+from .acc_dngd import AccDNGD
 from .ad_psgd import ADPSGD
 from .artemis import DORE, Artemis
 from .asy_sonata import ASYSONATA
 from .asynchronous_sgd import AsynchronousSGD
+from .atg import ATG
 from .aug_dgm import AugDGM
 from .beer import BEER
 from .cgt import CGT
@@ -14,26 +16,41 @@ from .compressed_sgd import QSGD, SGD, BiQSGD
 from .cpp import CPP
 from .d2 import D2, NIDS, ExactDiffusion
 from .d_spider_sfo import DSPIDERSFO
+from .dadam import DAdam, DAMSGrad
 from .dasha import DASHA, DASHAMVR
 from .dcd_psgd import DCDPSGD, ECDPSGD
 from .decentlam import DecentLaM
+from .decentralized_admm import DADMM, DLM
 from .deep_squeeze import DeepSqueeze
 from .delaying import delayed
 from .destress import DESTRESS
+from .dfedavgm import DFedAvgM
+from .dfedsam import DFedSAM
 from .diana import DIANA
+from .dinno import DiNNO
 from .double_squeeze import DistEFSGD, DoubleSqueeze
 from .dsgd import DSGD, LocalDSGD
 from .dsgdm import DSGDm
 from .ef21 import EF21, EF21SGDM
 from .extra import EXTRA
+from .fedadam import FedAdagrad, FedAdam, FedYogi
+from .fedadmm import FedADMM
 from .fedasync import FedAsync
+from .fedavgm import FedAvgM
 from .fedbuff import FedBuff
 from .fedcom import FedCOM, FedCOMGATE, FedPAQ
+from .feddyn import FedDyn
+from .fedexp import FedExP
+from .fednova import FedNova
 from .fedopt import FedOpt
+from .fedpd import FedPD
+from .fedprox import FedProx
+from .fedsplit import FedLT, FedSplit
 from .ghost import ArtemisND, Ghost
 from .gradient_tracking import GradientTracking
 from .gradient_tracking_hb import GradientTrackingHB
 from .gradskip import GradSkip
+from .gt_adam import GTAdam
 from .gt_hsgd import GTHSGD
 from .gt_saga import GTSAGA, GTSVRG
 from .gt_sarah import DGET, GTSARAH
@@ -43,14 +60,22 @@ from .lead import LEAD
 from .led import LED
 from .local_sgd import LocalSGD
 from .locodl import LoCoDL
+from .lt_admm import LTADMM
 from .marina import MARINA, PPMARINA, VRMARINA
 from .mcm import MCM, RandMCM
+from .mime import Mime, MimeLite
 from .momentum_tracking import MomentumTracking
 from .motef import MoTEF
+from .opapc import OPAPC
+from .overview import find as find
+from .overview import table as table
+from .pg_extra import PGEXTRA
 from .power_of_choice import PowerOfChoice
+from .prox_nids import ProxGT, ProxNIDS
 from .proxskip import ProxSkip, Scaffnew
 from .push_diging import PushDIGing
 from .push_sum import PushSumGossip, StochasticGradientPush
+from .qg_adam import QGAdam
 from .qg_dsgdm import QGDSGDm
 from .qsparse import EF14, MemSGD, QsparseLocalSGD
 from .quantized_push_sum import DirectlyQuantizedPushSum, QuantizedPushSum, QuantizedPushSumGossip
@@ -64,25 +89,31 @@ from .sarah import PAGE, SARAH
 from .savic import SAVIC, HeavyBall, LocalSAVIC
 from .scaffold import SCAFFOLD
 from .sign_sgd import SignSGD
+from .simple_gt import SimpleGT
+from .slowmo import SlowMo
 from .svrg import LSVRG, SVRG
 from .swift import SWIFT
 from .vr_proxskip import VRProxSkip
+from .wang_elia import WangElia
 
 __all__ = [
     "AB",
     "ADPSGD",
     "ASYSONATA",
+    "ATG",
     "BEER",
     "CGT",
     "CLAG",
     "CPP",
     "D2",
+    "DADMM",
     "DASHA",
     "DASHAMVR",
     "DCDPSGD",
     "DESTRESS",
     "DGET",
     "DIANA",
+    "DLM",
     "DORE",
     "DSGD",
     "DSPIDERSFO",
@@ -99,10 +130,13 @@ __all__ = [
     "LEAD",
     "LED",
     "LSVRG",
+    "LTADMM",
     "MARINA",
     "MCM",
     "NIDS",
+    "OPAPC",
     "PAGE",
+    "PGEXTRA",
     "PPMARINA",
     "QSGD",
     "SAGA",
@@ -114,6 +148,7 @@ __all__ = [
     "SWIFT",
     "VRMARINA",
     "A2CiD2",
+    "AccDNGD",
     "Artemis",
     "ArtemisND",
     "AsynchronousSGD",
@@ -122,19 +157,37 @@ __all__ = [
     "ChocoGossip",
     "ChocoSGD",
     "CompressedScaffnew",
+    "DAMSGrad",
+    "DAdam",
+    "DFedAvgM",
+    "DFedSAM",
     "DSGDm",
     "DecentLaM",
     "DeepSqueeze",
+    "DiNNO",
     "DirectlyQuantizedPushSum",
     "DistEFSGD",
     "DoubleSqueeze",
     "ExactDiffusion",
+    "FedADMM",
+    "FedAdagrad",
+    "FedAdam",
     "FedAsync",
+    "FedAvgM",
     "FedBuff",
     "FedCOM",
     "FedCOMGATE",
+    "FedDyn",
+    "FedExP",
+    "FedLT",
+    "FedNova",
     "FedOpt",
     "FedPAQ",
+    "FedPD",
+    "FedProx",
+    "FedSplit",
+    "FedYogi",
+    "GTAdam",
     "Ghost",
     "GradSkip",
     "GradientTracking",
@@ -145,13 +198,18 @@ __all__ = [
     "LocalSAVIC",
     "LocalSGD",
     "MemSGD",
+    "Mime",
+    "MimeLite",
     "MoTEF",
     "MomentumTracking",
     "PeriodicalGT",
     "PowerOfChoice",
+    "ProxGT",
+    "ProxNIDS",
     "ProxSkip",
     "PushDIGing",
     "PushSumGossip",
+    "QGAdam",
     "QGDSGDm",
     "QsparseLocalSGD",
     "QuantizedGossip",
@@ -167,8 +225,11 @@ __all__ = [
     "RobustStochasticGradientPush",
     "Scaffnew",
     "SignSGD",
+    "SimpleGT",
+    "SlowMo",
     "StochasticGradientPush",
     "VRProxSkip",
+    "WangElia",
     "delayed",
     "held",
 ]

@@ -1,6 +1,6 @@
 """FedOpt: any optimizer at the server, any at the clients."""
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
 from jax.tree_util import Partial
@@ -16,6 +16,7 @@ __all__ = ["FedOpt", "State"]
 class State(NamedTuple):
     x: Float[Array, "1 d"]  # the server's model
     optimizer: Any  # the state of the server's optimizer
+    clients: Any  # those of the clients' optimizers, (n, ...) each, where they are kept; else ()
 
 
 @module
@@ -24,7 +25,8 @@ class FedOpt:
 
     With K = local_steps, G the stochastic gradients, fresh in every local step, and mean over those who take part::
 
-        Y = 1 x;  repeat K times:  Y = client_optimizer(Y, G(Y))      its state fresh in every round
+        Y = 1 x;  repeat K times:  Y = client_optimizer(Y, G(Y))      its state fresh in every round, buffers = "reset",
+                                                                      or each client's own, buffers = "keep"
         x = server_optimizer(x, mean(1 x - Y))                       its state kept
 
     FedAdam, FedYogi and FedAdagrad have optax.adam, yogi and adagrad at the server and SGD at the clients; optax.sgd
@@ -56,15 +58,18 @@ class FedOpt:
     server_optimizer: Partial
     client_optimizer: Partial
     local_steps: int = static()
+    buffers: Literal["reset", "keep"] = static(default="reset")
 
     def check(self) -> None:
         checks.integer("FedOpt.local_steps", self.local_steps)
+        checks.choice("FedOpt.buffers", self.buffers, ("reset", "keep"))
         for name in ("server_optimizer", "client_optimizer"):
             checks.optimizer(f"FedOpt.{name}", getattr(self, name))
 
     def init(self, problem, x0, r):
         x = x0.mean(axis=0, keepdims=True)
-        return State(x, self.server_optimizer().init(x)), Cost()
+        kept = jax.vmap(self.client_optimizer().init)(x0) if self.buffers == "keep" else ()
+        return State(x, self.server_optimizer().init(x), kept), Cost()
 
     def step(self, problem, s, r):
         import optax
@@ -79,9 +84,10 @@ class FedOpt:
             updates, state = jax.vmap(client.update)(g, state, y)
             return optax.apply_updates(y, updates), state
 
-        y = r.spread(s.x)
-        y, _ = jax.lax.fori_loop(0, K, local, (y, jax.vmap(client.init)(y)))
+        y, keeps = r.spread(s.x), self.buffers == "keep"
+        begun = r.rows(s.clients) if keeps else jax.vmap(client.init)(y)
+        y, ended = jax.lax.fori_loop(0, K, local, (y, begun))
         updates, optimizer = server.update(r.W @ (s.x - y), s.optimizer, s.x)
         x: Any = optax.apply_updates(s.x, updates)
         cost = r.cost(K * clients.batch_size, 1, bits_down=32 * problem.d)
-        return State(x, optimizer), cost
+        return State(x, optimizer, r.kept(s.clients, ended) if keeps else ()), cost

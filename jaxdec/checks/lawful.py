@@ -46,6 +46,7 @@ class Facts(NamedTuple):
     replicas: bool
     stands_loss: bool
     mixes: str | None
+    composite: bool
 
 
 def laws(what: str, named: Any) -> None:
@@ -71,7 +72,7 @@ def facts(algorithm: Any) -> Facts:
     wants = getattr(algorithm, "wants", {})
     wants = {} if isinstance(wants, property) else wants  # of a class: what it wants depends on its fields
     sums, mixes = getattr(algorithm, "stands_loss", False), getattr(algorithm, "mixes", None)
-    return Facts(requires, wants, absent, replicas, sums, mixes)
+    return Facts(requires, wants, absent, replicas, sums, mixes, getattr(algorithm, "composite", False))
 
 
 def sent(network: Any) -> frozenset[str]:
@@ -141,6 +142,13 @@ def suits(
         if not network.provides & {*law.split(EITHER)}:
             warnings.warn(f"{name} on a network that is not {law}: {lost}", stacklevel=4)
     if problem is not None:
+        regularizer = getattr(problem, "regularizer", None)
+        if regularizer is not None and not needs.composite:
+            knowing = sorted(kind.__name__ for kind in among if hasattr(kind, "requires") and facts(kind).composite)
+            raise ValueError(
+                f"{name} does not know of regularizers, and this problem has one, {regularizer}: it would "
+                f"minimize the rest. Take one of {', '.join(knowing)}"
+            )
         advice(algorithm, problem)
     return broken
 

@@ -35,6 +35,7 @@ from jaxdec.networks.families import (
     torus,
     tree,
 )
+from jaxdec.networks.gossiping import chebyshev, repeated
 from jaxdec.networks.servers import server
 from jaxdec.networks.varying import (
     one_peer_exponential,
@@ -47,6 +48,7 @@ from jaxdec.networks.varying import (
 __all__ = [
     "asynchronous",
     "base_graph",
+    "chebyshev",
     "complete",
     "d_equistatic",
     "directed_exponential",
@@ -72,6 +74,7 @@ __all__ = [
     "random_k_regular",
     "random_matchings",
     "random_regular",
+    "repeated",
     "ring",
     "semantic_exponential",
     "server",

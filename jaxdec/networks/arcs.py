@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float, Int, Num
 
 from jaxdec import checks
 from jaxdec._module import module, static
+from jaxdec.networks.polynomials import Chebyshev, Power, interval
 
 __all__ = [
     "ROOM",
@@ -193,6 +194,14 @@ class Masks:
     def both(self, coins):
         """Of a coin per undirected link that on each arc, (n, k): the same on both arcs of a link."""
         return self.arcs.who.both(coins)  # pyrefly: ignore[missing-attribute]
+
+    def power(self, rounds: int) -> Power:
+        """W^rounds, as an operator: so many products with W, one after the other."""
+        return Power(self, checks.integer("rounds", rounds))
+
+    def chebyshev(self, rounds: int) -> Chebyshev:
+        """The polynomial of W of this degree that averages best, of a symmetric W that is known: see `Chebyshev`."""
+        return Chebyshev(self, *interval(self), checks.integer("rounds", rounds))
 
     def masked(self, alive: Bool[Known, "n k"], rule: Rule = "link", *, silent: bool = False) -> Any:
         """The operator without the arcs that are not alive.

@@ -152,6 +152,15 @@ class Problem:
         """
         return proximal.newton(self.grad, self.hvp, x, step)
 
+    @derived
+    def regularizer(self) -> Any:
+        """What all nodes share beside the f_i, see `problems.composite`: nothing."""
+        return None
+
+    def prox_regularizer(self, x: Iterates, step: ScalarLike) -> Iterates:
+        """The proximal step of the regularizer, row by row: x itself where there is none."""
+        return x
+
     def curvature(self) -> tuple[Any, Any] | None:
         """L and mu, or bounds that hold everywhere, where they are known; on the host."""
         return None if self.L is None or self.mu is None else (self.L, self.mu)
@@ -227,6 +236,13 @@ class Taken(Problem):
         if jnp.ndim(step):
             step = jnp.ones((self.whole.n, 1), x.dtype).at[self.clients].set(step)
         return self.whole.prox(self._among_all(x), step)[self.clients]
+
+    @property
+    def regularizer(self):
+        return self.whole.regularizer
+
+    def prox_regularizer(self, x, step):
+        return self.whole.prox_regularizer(x, step)
 
     def test(self, x):
         return self.whole.test(x)

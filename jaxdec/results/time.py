@@ -14,6 +14,7 @@ from jaxdec import checks
 from jaxdec.describe import describe, differences, get, replace
 from jaxdec.networks.clocks import Clocks, Fixed, clocks
 from jaxdec.networks.clocks import Trace as Measured
+from jaxdec.networks.gossiping import Repeated
 from jaxdec.results.labels import labelled
 from jaxdec.results.replay import durations, replay
 from jaxdec.results.waiting import Links, Spent, ends, paced
@@ -303,6 +304,11 @@ def _named(results: xr.Dataset, network: Any, label: str | None) -> Any:
     label = next(iter(described)) if label is None and len(described) == 1 else label
     if label in described and (wrong := differences(described[label], describe(network), "the network")):
         raise ValueError(f"give the network that the results are of: {'; '.join(wrong)}")
+    if isinstance(network, Repeated):
+        raise ValueError(
+            "a round of networks.repeated or networks.chebyshev has several exchanges, whose waiting is not simulated: "
+            "leave the network out, and each of its messages takes the link's latency"
+        )
     if not network.provides & {"arcs", "push-pull", "server", "asynchronous"}:
         raise ValueError("who hears whom is read from the arcs of W, and this network does not provide arcs")
     if "asynchronous" in network.provides:

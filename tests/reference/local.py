@@ -128,14 +128,17 @@ class AdamVector:
         return x - self.lr * mhat / (np.sqrt(vhat) + self.eps)
 
 
-def fed_opt(grad, x0, rounds, present, *, server, client, local_steps):
-    """FedOpt, Reddi et al. (arXiv 2003.00295), Algorithm 1: `server` is an optimizer, `client()` makes a fresh one."""
-    x = np.array(x0, float)
+def fed_opt(grad, x0, rounds, present, *, server, client, local_steps, keep=0):
+    """FedOpt, Reddi et al. (arXiv 2003.00295), Algorithm 1: `server` is an optimizer, `client()` makes a fresh one.
+
+    With keep = n clients each has one of its own for the whole run.
+    """
+    x, own = np.array(x0, float), [client() for _ in range(keep)]
     history = [x]
     for t in range(rounds):
         moves = []
         for i in present(t):
-            y, optimizer = x.copy(), client()
+            y, optimizer = x.copy(), own[i] if keep else client()
             for j in range(local_steps):
                 y = optimizer.step(y, grad(i, y, t * local_steps + j))
             moves.append(y - x)

@@ -6,6 +6,7 @@ No page is written by hand: all stands in the docstring, in the source and in th
 import dataclasses
 import inspect
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from jaxdec import algorithms, catalogue
@@ -32,6 +33,13 @@ MIXES = {
     "iterates": "iterates, once a round: old ones may stand for new ones",
     "mass": "mass, of which nothing may be lost or counted twice",
 }
+
+TABLE = (
+    "What each costs in a round, and what it stands: minibatch gradients of a node or client (*full* is an exact one,",
+    "*prox* a proximal step) and d-vectors sent to each neighbour, or up; whether messages may be lost, known to both",
+    "ends (*unknown*: to nobody, too), whether nodes may be absent, and whether what is sent is compressed.",
+    "``algorithms.find`` asks this table.",
+)
 
 
 def names() -> list[str]:
@@ -96,7 +104,15 @@ def index() -> str:
         line = docstrings.escaped(catalogue.first_line(entry).partition(": ")[2] or catalogue.first_line(entry))
         needs = ", ".join(sorted(_requires(thing))) if is_method(thing) else ""
         lines += [f"   * - :doc:`{name}`", f"     - {line}", f"     - {needs}"]
+    lines += ["", *TABLE, "", ".. list-table::", "   :header-rows: 1", "", *_row(catalogue.COLUMNS)]
+    for name, *cells in catalogue.methods():
+        lines += _row([f":doc:`{name}`", *map(docstrings.escaped, cells)])
     return "\n".join([*lines, "", ".. toctree::", "   :hidden:", "", *(f"   {name}" for name in names()), ""])
+
+
+def _row(cells: Iterable[str]) -> list[str]:
+    first, *rest = cells
+    return [f"   * - {first}", *(f"     - {cell}" for cell in rest)]
 
 
 def _requires(kind: type) -> frozenset[str]:

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = (
     ("types", "_module", "checks", "describe", "identity", "returned", "storage"),
     ("graphs", "data"),
-    ("networks", "compressors", "metrics", "results"),
+    ("networks", "compressors", "metrics", "results", "live"),
     ("nn", "problems", "scaling"),
     ("algorithms", "theory"),
     ("loop",),

@@ -30,6 +30,7 @@ MODULES = (
     "jaxdec.results",
     "jaxdec.results.plotting",
     "jaxdec.results.export",
+    "jaxdec.live",
     "jaxdec.sweeps",
     "jaxdec.theory",
     "jaxdec.testing",

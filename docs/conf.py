@@ -26,7 +26,7 @@ default_role = "py:obj"  # a link where there is something of that name, else co
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
-bibtex_bibfiles = ["references.bib"]
+bibtex_bibfiles = ["../jaxdec/references.bib"]
 bibtex_default_style = "plain"
 bibtex_reference_style = "author_year"
 

@@ -1,4 +1,4 @@
-"""The command line: `sweep`, `show`, `plot`, `export`, `report`, `repair`, `tune`, `reproduce`, `list` and `info`."""
+"""The command line: `sweep`, `show`, `plot`, `export`, `report`, `repair`, `tune`, `reproduce`, `list`, `info` and `cite`."""
 
 import time
 from enum import StrEnum
@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jaxdec import catalogue
+from jaxdec.citations import cite
 from jaxdec.describe import brief
 from jaxdec.jobs import (
     HORIZON,
@@ -59,6 +60,7 @@ __all__ = [
     "Seeds",
     "Spec",
     "app",
+    "cite_command",
     "digits_on_a_ring",
     "export",
     "info",
@@ -338,6 +340,15 @@ def info(name: Annotated[str, typer.Argument(help="As in `jaxdec list`; or quali
     """Show all that is known of something: its arguments, update, symbols, cost, network, guarantee and reference."""
     with clear_errors():
         say("\n\n".join(catalogue.about(name)))
+
+
+@app.command(name="cite")
+def cite_command(
+    names: Annotated[list[str] | None, typer.Argument(help="Methods, networks, ...: as in `jaxdec list`.")] = None,
+) -> None:
+    """Print BibTeX of jaxdec, and of the papers of methods and of what else refers to one."""
+    with clear_errors():
+        say(cite(names or []))
 
 
 def _version(asked: bool) -> None:

@@ -73,7 +73,7 @@ def test_a_page_that_lacks_a_part_is_told():
 
 
 def test_every_arxiv_number_that_a_method_refers_to_is_in_the_bibliography():
-    bibliography = (DOCS / "references.bib").read_text(encoding="utf-8")
+    bibliography = (ROOT / "jaxdec" / "references.bib").read_text(encoding="utf-8")
     texts = {name: docstrings.parts(inspect.getdoc(getattr(algorithms, name)) or "") for name in algorithms.__all__}
     cited = {n for found in texts.values() for n in docstrings.cited("\n".join(found.sections["Reference"]))}
     assert len(cited) > 30

@@ -22,7 +22,7 @@ LAYERS = (
     ("algorithms", "theory"),
     ("loop",),
     ("sweeps",),
-    ("papers", "catalogue", "spec", "jobs", "cli", "testing"),
+    ("papers", "catalogue", "citations", "spec", "jobs", "cli", "testing"),
 )
 HEIGHT = {name: height for height, layer in enumerate(LAYERS) for name in layer} | {"": len(LAYERS)}
 

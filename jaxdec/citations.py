@@ -4,10 +4,10 @@ import inspect
 import re
 from collections.abc import Iterable
 from functools import cache
+from importlib.metadata import version
 from importlib.resources import files
 from textwrap import fill
 
-import jaxdec
 from jaxdec import catalogue
 
 __all__ = ["cite", "entries", "own", "reference"]
@@ -25,9 +25,8 @@ def cite(names: Iterable[str]) -> str:
     Raises:
         ValueError: if there is nothing of a name, with the nearest that there is.
 
-    >>> print("\\n".join(line for line in cite(["KGT"]).splitlines() if line.startswith("@")))
-    @software{jaxdec,
-    @misc{2301.01313,
+    >>> [line for line in cite(["KGT"]).splitlines() if line.startswith("@")]
+    ['@software{jaxdec,', '@misc{2301.01313,']
     """
     found = {"jaxdec": own()}
     for name in names:
@@ -35,9 +34,8 @@ def cite(names: Iterable[str]) -> str:
         if not any(texts):
             found[name] = f"% {name} refers to no paper"
         for text in filter(None, texts):
-            there = {
-                key: entry for key, entry in entries().items() if key in _ARXIV.findall(text) or _titled(entry, text)
-            }
+            numbers = _ARXIV.findall(text)
+            there = {key: entry for key, entry in entries().items() if key in numbers or _titled(entry, text)}
             found |= there or {name: fill(f"{name}: {text}", 118, initial_indent="% ", subsequent_indent="% ")}
     return "\n\n".join(found.values())
 
@@ -58,7 +56,7 @@ def entries() -> dict[str, str]:
 def own() -> str:
     """The entry of jaxdec itself, of this version."""
     title = "jaxdec: decentralized, federated and compressed optimization on one accelerator"
-    fields = {"author": "{The jaxdec authors}", "title": f"{{{title}}}", "version": jaxdec.__version__, "year": "2026"}
+    fields = {"author": "{The jaxdec authors}", "title": f"{{{title}}}", "version": version("jaxdec"), "year": "2026"}
     return "\n".join(["@software{jaxdec,", ",\n".join(f"  {k} = {{{v}}}" for k, v in fields.items()), "}"])
 
 

@@ -1,4 +1,4 @@
-"""The command line: `sweep`, `show`, `plot`, `export`, `report`, `repair`, `tune`, `reproduce`, `list`, `info` and `cite`."""
+"""The command line: `sweep`, `show`, `plot`, `export`, `report`, `repair`, `tune`, `reproduce`, and what there is."""
 
 import time
 from enum import StrEnum

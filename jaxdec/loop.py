@@ -69,12 +69,17 @@ def joined(start: Trace, later: Trace, axis: int = 0) -> Trace:
     return later._replace(metrics=jax.tree.map(both, start.metrics, later.metrics), start=start.start)
 
 
-def simulate(algorithm, problem, network, x0, key, since=None, *, rounds: int, every: int, metrics: Measures) -> Trace:
+def simulate(
+    algorithm, problem, network, x0, key, since=None, *, rounds: int, every: int, metrics: Measures, remat: bool = False
+) -> Trace:
     """The whole experiment as a pure function, to be compiled and vmapped.
 
     `x0` is (n, d), or None for the problem's own start. Schedules are evaluated here, so that an algorithm's step size
     is always a number. `since` is None, or (t, carry) of a run to go on with: `rounds` more, recorded after t. With 0
     rounds there is a start alone, recorded.
+
+    With `remat` the rounds between two records are computed again where the whole is differentiated, so that their
+    states are not held: those of rounds / every + every rounds are.
 
     A node that does not take part keeps its rows of the state, unless the algorithm sees to that itself, and the costs
     of such a method are scaled by who takes part (gradients) and by what is sent (vectors and bits).
@@ -112,9 +117,10 @@ def simulate(algorithm, problem, network, x0, key, since=None, *, rounds: int, e
         spent = jax.tree.map(total, costs, is_leaf=lambda c: isinstance(c, Tally))
         return carry, (measured(metrics, problem, carry.state, _plain(world)), spent)
 
+    window = jax.checkpoint(window) if remat else window
     if since is not None:
         t, carry = since
-        go = jax.lax.scan if rounds > every else _once
+        go = jax.lax.scan if rounds > every or remat else _once  # whose loop has no derivative
         carry, (records, spent) = go(window, carry, t + jnp.arange(0, rounds, every))
         return Trace(carry, records, _opaque(Cost()), spent)
     memory = network.init(keys.network)

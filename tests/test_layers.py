@@ -21,7 +21,7 @@ LAYERS = (
     ("nn", "problems", "scaling"),
     ("algorithms", "theory"),
     ("loop",),
-    ("sweeps",),
+    ("sweeps", "gradients"),
     ("papers", "catalogue", "citations", "spec", "jobs", "cli", "testing"),
 )
 HEIGHT = {name: height for height, layer in enumerate(LAYERS) for name in layer} | {"": len(LAYERS)}

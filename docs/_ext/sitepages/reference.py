@@ -32,6 +32,7 @@ MODULES = (
     "jaxdec.results.export",
     "jaxdec.live",
     "jaxdec.sweeps",
+    "jaxdec.gradients",
     "jaxdec.theory",
     "jaxdec.testing",
     "jaxdec.papers",

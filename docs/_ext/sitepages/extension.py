@@ -7,7 +7,7 @@ from typing import Any
 from sphinx.util.docutils import SphinxDirective
 
 from jaxdec.types import LAWS
-from sitepages import docstrings, methods, reference
+from sitepages import docstrings, figures, methods, reference
 
 __all__ = ["setup"]
 
@@ -20,7 +20,7 @@ def written(path: Path, text: str) -> None:
 
 
 def generate(app: Any) -> None:
-    """Write the pages of methods and modules; those of what is no more go."""
+    """Write the pages of methods, modules and notebooks, and draw the figures; those of what is no more go."""
     pages = {
         "methods": {"index": methods.index()} | {name: methods.page(name) for name in methods.names()},
         "reference": {"index": reference.index()} | {module: reference.page(module) for module in reference.MODULES},
@@ -31,6 +31,9 @@ def generate(app: Any) -> None:
                 path.unlink()
         for name, text in made.items():
             written(Path(app.srcdir) / folder / f"{name}.rst", text)
+    for path in sorted((Path(app.srcdir).parent / "notebooks").glob("*.ipynb")):
+        written(Path(app.srcdir) / "notebooks" / path.name, path.read_text(encoding="utf-8"))
+    figures.drawn(Path(app.srcdir) / "methods" / "figures", list(filter(figures.runs, methods.names())))
 
 
 def process(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:

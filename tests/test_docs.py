@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import nbclient
@@ -56,6 +57,23 @@ def test_every_exported_algorithm_has_a_row_in_the_readme():
     table = "\n".join(line.split("|")[1] for line in README.splitlines() if line.startswith("|"))
     missing = [name for name in algorithms.__all__ if not re.search(rf"`{name}[`(]", table)]
     assert not missing
+
+
+def test_the_badges_of_the_readme_are_true():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert f"badge/python-{project['requires-python'].removeprefix('>=')}%2B-" in README
+    assert f"badge/licence-{project['license'].replace('-', '--')}-" in README
+    assert (ROOT / "LICENSE").read_text().strip().startswith("Apache License")
+    assert README.count("img.shields.io") == 2
+
+
+def test_the_table_of_peers_is_dated_and_whole():
+    table = README.partition("## Peers")[2].partition("Speed is measured")[0]
+    assert re.search(r"read on \d{4}-\d\d-\d\d", table)
+    rows = [line.strip("|").split("|") for line in table.splitlines() if line.startswith("|")]
+    assert len(rows) >= 10
+    assert {len(row) for row in rows} == {6}
+    assert all(cell.strip() for row in rows[1:] for cell in row)
 
 
 def test_the_readme_prints_the_command_that_ci_runs():

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import pytest
-from sitepages import docstrings, figures, mathematics, methods, reference
+from sitepages import choosing, docstrings, figures, mathematics, methods, reference
 
 from benchmarks import gallery
 from jaxdec import algorithms
@@ -117,6 +117,18 @@ def test_the_example_of_every_method_makes_a_figure_of_its_page():
     assert f".. image:: figures/{figures.file('KGT')}" in methods.page("KGT")
     names = [name for name in methods.names() if methods.page(name).count(".. image::") != 1]
     assert names == []
+
+
+def test_every_method_on_the_map_has_a_page_and_fits_into_it():
+    names = choosing.on_the_map()
+    assert len(names) == len(set(names)) > 40
+    assert not set(names) - set(methods.names())
+    drawn = choosing.drawing()
+    assert all(f'href="methods/{name}.html"' in drawn for name in names)
+    for _, branches in choosing.MAP:
+        for what, those in branches:
+            assert choosing.COLUMNS[2] + 6.6 * len(what) < choosing.ENDS[2]
+            assert choosing.COLUMNS[3] + sum(choosing.LETTER * len(name) + 18 for name in those) < 1180
 
 
 def test_a_figure_shows_the_runs_of_the_example():

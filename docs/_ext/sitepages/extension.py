@@ -4,10 +4,11 @@ import inspect
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
 from jaxdec.types import LAWS
-from sitepages import docstrings, figures, methods, reference
+from sitepages import choosing, docstrings, figures, methods, reference
 
 __all__ = ["setup"]
 
@@ -85,9 +86,18 @@ class Laws(SphinxDirective):
         return self.parse_text_to_nodes("\n".join(lines))
 
 
+class ChoosingMap(SphinxDirective):
+    """`.. choosing-map::`, the drawn map of methods."""
+
+    def run(self) -> list[Any]:
+        """The drawing."""
+        return [nodes.raw("", choosing.drawing(), format="html")]
+
+
 def setup(app: Any) -> dict[str, Any]:
     """What Sphinx calls."""
     app.add_directive("laws", Laws)
+    app.add_directive("choosing-map", ChoosingMap)
     app.connect("builder-inited", generate)
     app.connect("autodoc-process-docstring", process, priority=400)  # before napoleon
     app.connect("autodoc-skip-member", skip)

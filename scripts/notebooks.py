@@ -10,9 +10,12 @@ FOLDER = Path(__file__).parents[1] / "notebooks"
 
 
 def executed(path: Path) -> nbformat.NotebookNode:
-    """A notebook with its outputs, without the times of its execution."""
+    """A notebook with its outputs, without times and without warnings, which name files of this machine."""
     content = nbformat.read(path, as_version=4)
     nbclient.NotebookClient(content, timeout=600, kernel_name="python3", record_timing=False).execute()
+    for cell in content.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     return content
 
 

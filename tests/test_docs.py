@@ -1,6 +1,7 @@
 """What is written about the project holds: README, notebooks, style."""
 
 import inspect
+import json
 import os
 import re
 import shutil
@@ -99,6 +100,7 @@ def test_notebooks_are_stored_with_what_they_show_and_are_on_the_site(notebook):
     assert [cell.execution_count for cell in code] == [*range(1, len(code) + 1)], "python scripts/notebooks.py"
     shown = [output for cell in code for output in cell.outputs]
     assert not [output for output in shown if output.output_type == "error" or output.get("name") == "stderr"]
+    assert not re.search(r"/(tmp|home|root|work|Users)/", json.dumps(shown)), "a file of somebody's machine"
     assert any("image/png" in output.get("data", {}) for output in shown)
     assert f"notebooks/{notebook.stem}\n" in (ROOT / "docs" / "notebooks.md").read_text()
 

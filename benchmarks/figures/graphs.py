@@ -129,8 +129,8 @@ def unseen_losses():
 
 
 def who_sleeps():
-    """Who takes part: each round by itself, or in bursts, 70 % of the time either way."""
-    laws = {"independent": 0.7, "in bursts": outages.GilbertElliott(probability=0.7, burst=15.0)}
+    """Who is asleep, in white: 30 % of the time, each round by itself or in bursts of 15 rounds."""
+    laws = {"independent": 0.3, "in bursts": outages.GilbertElliott(probability=0.3, burst=15.0)}
     fig, axes = plt.subplots(2, 1, figsize=(8, 3.6), sharex=True, layout="constrained")
     for ax, (title, law) in zip(axes, laws.items(), strict=True):
         network = networks.sleeping(networks.ring(10), law)

@@ -37,8 +37,8 @@ MAP: tuple[tuple[str, tuple[tuple[str, tuple[str, ...]], ...]], ...] = (
     ),
 )
 ROW, GAP = 30, 14  # pixels, of a branch and between networks
-COLUMNS = (10, 190, 370, 700)  # where the root, the networks, what is so and the methods begin
-ENDS = (128, 318, 668)  # where those before the methods end
+COLUMNS = (10, 150, 370, 700)  # where the root, the networks, what is so and the methods begin
+ENDS = (104, 318, 668)  # where those before the methods end
 LETTER = 7.4  # pixels, of a character of the methods' names
 
 

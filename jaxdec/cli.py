@@ -29,6 +29,7 @@ from jaxdec.jobs import (
     read,
     save,
 )
+from jaxdec.live import JSONLines
 from jaxdec.papers.command import command as reproduce_command
 from jaxdec.results import plotting
 from jaxdec.results.export import table, to_csv, to_latex
@@ -133,6 +134,7 @@ def sweep(
         Path | None, typer.Option(help="A directory to keep results in, and to go on from.", **PATH)
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for results.zarr and figure.png; here.", **PATH)] = None,
+    log: Annotated[Path | None, typer.Option(help="A file that gets a line of JSON for each record.", **PATH)] = None,
     nodes: Annotated[int | None, typer.Option(help="Nodes on the default's ring: 16.")] = None,
     alpha: Annotated[
         float | None,
@@ -159,8 +161,9 @@ def sweep(
             writable(out, folder=True)
             writable(out / "figure.png")
         resumed = store is not None and (store / "manifest.json").exists()
+        callback = None if log is None else JSONLines(log)
         began = time.perf_counter()
-        results = run_sweep(**experiment)
+        results = run_sweep(**experiment, callback=callback)
         seconds = time.perf_counter() - began
         lost = save(results, out / "results.zarr") if store is None else None
 

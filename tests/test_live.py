@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from jaxdec import algorithms as A
-from jaxdec import live, networks, problems, run, sweep
+from jaxdec import cli, live, networks, problems, run, sweep
 from jaxdec import loop as time_loop
 from jaxdec.types import Cost
 
@@ -251,3 +252,18 @@ def test_without_its_package_an_adapter_says_what_to_install(monkeypatch, tmp_pa
         monkeypatch.setitem(sys.modules, package, None)
         with pytest.raises(ImportError, match=rf"needs {package}; install it with pip install \"jaxdec\["):
             make()
+
+
+def test_the_command_writes_a_line_for_each_record_of_each_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "spec.toml").write_text(
+        "rounds = 4\nevery = 2\nseeds = 2\nover.lr = [0.1, 0.2]\n[algorithms.DSGD]\nlr = 0.1\n"
+        '[problem]\ntype = "quadratic"\nn = 4\nd = 2\n[network]\ntype = "ring"\nn = 4\n'
+    )
+    found = CliRunner().invoke(cli.app, ["sweep", "spec.toml", "--log", "run.jsonl", "--x64"])
+    assert found.exit_code == 0, found.output
+    lines = [json.loads(line) for line in (tmp_path / "run.jsonl").read_text().splitlines()]
+    assert {(line["configuration"], line["seed"]) for line in lines} == {
+        (f"algorithm=DSGD lr={lr} network=Static problem=Quadratic", seed) for lr in (0.1, 0.2) for seed in (0, 1)
+    }
+    assert len(lines) == 12

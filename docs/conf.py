@@ -14,7 +14,7 @@ copyright = "The jaxdec authors, Apache-2.0"
 release = version = jaxdec.__version__
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinxcontrib.bibtex",
@@ -24,9 +24,10 @@ extensions = [
 exclude_patterns = ["_build", "_ext"]
 default_role = "py:obj"  # a link where there is something of that name, else code
 
+nb_execution_mode = "off"  # they are stored with their outputs
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
-bibtex_bibfiles = ["references.bib"]
+bibtex_bibfiles = ["../jaxdec/references.bib"]
 bibtex_default_style = "plain"
 bibtex_reference_style = "author_year"
 

@@ -24,6 +24,7 @@ __all__ = [
     "Entry",
     "about",
     "first_line",
+    "found",
     "listed",
     "measures",
     "methods",
@@ -176,14 +177,23 @@ def about(name: str) -> list[str]:
     >>> print(about("FedAvg")[0].splitlines()[0])
     jaxdec.algorithms.LocalSGD(lr, local_steps, outer_lr=1.0)
     """
+    return [_told(entry) for entry in found(name)]
+
+
+def found(name: str) -> list[Entry]:
+    """What has a name, by which it may be in several modules, or in whose lines it stands.
+
+    Raises:
+        ValueError: if there is nothing, with the nearest that there is.
+    """
     module, _, short = name.rpartition(".")
     entries = [entry for entry in _everything() if not module or entry.home.split(".")[-1] == module.split(".")[-1]]
-    found = [entry for entry in entries if entry.name == short]
-    found = found or [entry for entry in entries if entry.name.casefold() == short.casefold()]
-    found = found or [e for e in entries if re.search(rf"(?i)(?<!\w){re.escape(short)}(?!\w)", first_line(e))]
-    if not found:
+    there = [entry for entry in entries if entry.name == short]
+    there = there or [entry for entry in entries if entry.name.casefold() == short.casefold()]
+    there = there or [e for e in entries if re.search(rf"(?i)(?<!\w){re.escape(short)}(?!\w)", first_line(e))]
+    if not there:
         raise ValueError(f"jaxdec has no {name!r}; {nearest(short, sorted({e.name for e in entries}), listing=False)}")
-    return [_told(entry) for entry in found]
+    return there
 
 
 def _everything() -> Iterator[Entry]:

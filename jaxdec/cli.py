@@ -1,4 +1,4 @@
-"""The command line: `sweep`, `show`, `plot`, `export`, `report`, `repair`, `tune`, `reproduce`, `list` and `info`."""
+"""The command line: `sweep`, `show`, `plot`, `export`, `report`, `repair`, `tune`, `reproduce`, and what there is."""
 
 import time
 from enum import StrEnum
@@ -13,6 +13,7 @@ from rich.text import Text
 
 from jaxdec import catalogue
 from jaxdec.backend import begin
+from jaxdec.citations import cite
 from jaxdec.describe import brief
 from jaxdec.jobs import (
     HORIZON,
@@ -29,6 +30,7 @@ from jaxdec.jobs import (
     read,
     save,
 )
+from jaxdec.live import JSONLines
 from jaxdec.papers.command import command as reproduce_command
 from jaxdec.results import plotting
 from jaxdec.results.export import table, to_csv, to_latex
@@ -60,6 +62,7 @@ __all__ = [
     "Seeds",
     "Spec",
     "app",
+    "cite_command",
     "command",
     "digits_on_a_ring",
     "export",
@@ -133,6 +136,7 @@ def sweep(
         Path | None, typer.Option(help="A directory to keep results in, and to go on from.", **PATH)
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for results.zarr and figure.png; here.", **PATH)] = None,
+    log: Annotated[Path | None, typer.Option(help="A file that gets a line of JSON for each record.", **PATH)] = None,
     nodes: Annotated[int | None, typer.Option(help="Nodes on the default's ring: 16.")] = None,
     alpha: Annotated[
         float | None,
@@ -159,8 +163,9 @@ def sweep(
             writable(out, folder=True)
             writable(out / "figure.png")
         resumed = store is not None and (store / "manifest.json").exists()
+        callback = None if log is None else JSONLines(log)
         began = time.perf_counter()
-        results = run_sweep(**experiment)
+        results = run_sweep(**experiment, callback=callback)
         seconds = time.perf_counter() - began
         lost = save(results, out / "results.zarr") if store is None else None
 
@@ -363,6 +368,15 @@ def info(name: Annotated[str, typer.Argument(help="As in `jaxdec list`; or quali
     """Show all that is known of something: its arguments, update, symbols, cost, network, guarantee and reference."""
     with clear_errors():
         say("\n\n".join(catalogue.about(name)))
+
+
+@app.command(name="cite")
+def cite_command(
+    names: Annotated[list[str] | None, typer.Argument(help="Methods, networks, ...: as in `jaxdec list`.")] = None,
+) -> None:
+    """Print BibTeX of jaxdec, and of the papers of methods and of what else refers to one."""
+    with clear_errors():
+        say(cite(names or []))
 
 
 def _version(asked: bool) -> None:

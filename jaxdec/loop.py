@@ -3,7 +3,7 @@
 import operator
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -14,9 +14,11 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, PyTree
 
 from jaxdec import algorithms as _algorithms
-from jaxdec import checks, returned
+from jaxdec import checks, live, returned
 from jaxdec._module import Constant, Keys, at_round, cast, seed_key
 from jaxdec.describe import describe, source
+from jaxdec.live.bar import bar
+from jaxdec.live.watch import watch
 from jaxdec.metrics import DEFAULT, Measures, measure, named
 from jaxdec.results.result import Asked, Result
 from jaxdec.storage.places import located
@@ -68,12 +70,17 @@ def joined(start: Trace, later: Trace, axis: int = 0) -> Trace:
     return later._replace(metrics=jax.tree.map(both, start.metrics, later.metrics), start=start.start)
 
 
-def simulate(algorithm, problem, network, x0, key, since=None, *, rounds: int, every: int, metrics: Measures) -> Trace:
+def simulate(
+    algorithm, problem, network, x0, key, since=None, *, rounds: int, every: int, metrics: Measures, remat: bool = False
+) -> Trace:
     """The whole experiment as a pure function, to be compiled and vmapped.
 
     `x0` is (n, d), or None for the problem's own start. Schedules are evaluated here, so that an algorithm's step size
     is always a number. `since` is None, or (t, carry) of a run to go on with: `rounds` more, recorded after t. With 0
     rounds there is a start alone, recorded.
+
+    With `remat` the rounds between two records are computed again where the whole is differentiated, so that their
+    states are not held: those of rounds / every + every rounds are.
 
     A node that does not take part keeps its rows of the state, unless the algorithm sees to that itself, and the costs
     of such a method are scaled by who takes part (gradients) and by what is sent (vectors and bits).
@@ -111,9 +118,10 @@ def simulate(algorithm, problem, network, x0, key, since=None, *, rounds: int, e
         spent = jax.tree.map(total, costs, is_leaf=lambda c: isinstance(c, Tally))
         return carry, (measured(metrics, problem, carry.state, _plain(world)), spent)
 
+    window = jax.checkpoint(window) if remat else window
     if since is not None:
         t, carry = since
-        go = jax.lax.scan if rounds > every else _once
+        go = jax.lax.scan if rounds > every or remat else _once  # whose loop has no derivative
         carry, (records, spent) = go(window, carry, t + jnp.arange(0, rounds, every))
         return Trace(carry, records, _opaque(Cost()), spent)
     memory = network.init(keys.network)
@@ -231,6 +239,9 @@ def run(
     metrics: Iterable[Metric | str] | Mapping[str, Metric | str] = DEFAULT,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int | None = None,
+    callback: live.Callback | Sequence[live.Callback] | None = None,
+    callback_every: int | None = None,
+    progress: bool = False,
     strict: bool = True,
 ) -> Result:
     """Run one experiment, recording at rounds 0, every, 2 every, ..., rounds.
@@ -251,6 +262,12 @@ def run(
         checkpoint: a directory for the run's state, from which the same call goes on if it was killed, or is to have
             more rounds; the result is that of an undisturbed run.
         checkpoint_every: how many rounds from one checkpoint to the next, a multiple of `every`; None makes ten.
+        callback: what is called with the records that are new, a `live.Seen`, while the run goes on: a function, or a
+            list of them, such as the writers of `jaxdec.live`. It changes nothing of the result, but where one asks to
+            stop: then that ends there, and its attribute `stopped` says why. One that goes on from a checkpoint begins
+            with the records that are there.
+        callback_every: how many rounds from one call to the next, a multiple of `every`; None makes ten calls.
+        progress: whether to show a progress bar, in a terminal or in a notebook.
         strict: whether a law that the algorithm needs, and the network does not have, is an error. If not it is a
             warning, and recorded in the result; without some laws no step can be taken, and they stay errors.
 
@@ -267,12 +284,15 @@ def run(
     """
     rounds, every = checks.horizon(rounds, every)
     seed, strict = checks.seed("seed", seed), checks.flag("strict", strict)
-    stretch = checks.checkpoints(checkpoint, checkpoint_every, every)
+    progress, stretch = checks.flag("progress", progress), checks.checkpoints(checkpoint, checkpoint_every, every)
     given = algorithm, problem, network, x0
     broken = check(algorithm, problem, network, rounds=rounds, every=every, strict=strict)
     parts = ready(*given, rounds=rounds)
     laws, measures, key = tuple(sorted(broken)), named(metrics), seed_key(seed)
     carried, of_record = outline(parts, measures)
+    seers = watch(callback, callback_every, every, of_record)
+    if stretch and seers.stretch:
+        checks.multiple("checkpoint_every", stretch, seers.stretch, "callback_every")
     recorded = sum(a.size * a.dtype.itemsize for a in of_record.values()) + 8 * len(Cost._fields)
     checks.affordable(f"{rounds // every + 1} records", recorded * (rounds // every + 1), "take a larger every")
     at = np.arange(0, rounds + 1, every)
@@ -287,10 +307,11 @@ def run(
             seconds[k] += taken
         return trace
 
-    def origin() -> Callable[[], dict[str, Any]]:
-        return Asked(*given, seed, every, {m.name: m.metric for m in measures}, laws, *seconds).attributes
+    def origin(stopped: str | None = None) -> Callable[[], dict[str, Any]]:
+        by_name = {m.name: m.metric for m in measures}
+        return Asked(*given, seed, every, by_name, laws, seconds[0], seconds[1], stopped).attributes
 
-    if checkpoint is None:
+    if checkpoint is None and not seers.callbacks and not progress:
         trace = program(rounds=rounds)
         state, records, spent = trace.carry.state, trace.metrics, total_cost(trace, rounds, every, parts[1].d)
         return Result(state, records, spent, at, origin())
@@ -304,21 +325,29 @@ def run(
             trace = program((jnp.asarray(t), jax.tree.unflatten(structure, so_far.state)), rounds=more)
             past = t, Cost._make(so_far.records[name] for name in Cost._fields)
         spent = total_cost(trace, more, every, parts[1].d, past)._asdict()
-        return jax.tree.map(np.asarray, trace.metrics) | spent, list(map(np.asarray, jax.tree.leaves(trace.carry)))
+        leaves = jax.tree.leaves(trace.carry)
+        return jax.tree.map(np.asarray, trace.metrics) | spent, list(map(np.asarray, leaves)) if kept else leaves
 
     names = ("algorithm", "problem", "network", "x0")
-    about = {name: describe(part) for name, part in zip(names, given, strict=True)}
-    about |= {"seed": seed, "every": every, "metrics": {m.name: describe(m.metric) for m in measures}}
-    about |= {"broken_laws": list(laws), "jaxdec": source(), "x64": bool(jnp.result_type(float) == jnp.float64)}
-    kept = Segments(located(checkpoint), about)
-    if (there := kept.rounds()) > rounds:
-        raise ValueError(
-            f"{checkpoint} holds a checkpoint of round {there}, and this run is to have {rounds}; ask for more"
-        )
-    end = advance(piece, kept, begin=0, end=rounds, length=stretch or segment_length(rounds, every))
+    kept = None
+    if checkpoint is not None:
+        about = {name: describe(part) for name, part in zip(names, given, strict=True)}
+        about |= {"seed": seed, "every": every, "metrics": {m.name: describe(m.metric) for m in measures}}
+        about |= {"broken_laws": list(laws), "jaxdec": source(), "x64": bool(jnp.result_type(float) == jnp.float64)}
+        kept = Segments(located(checkpoint), about, stretch=stretch or 1, end=rounds)
+        if (there := kept.rounds()) > rounds:
+            raise ValueError(
+                f"{checkpoint} holds a checkpoint of round {there}, and this run is to have {rounds}; ask for more"
+            )
+    labels = {name: type(part).__name__ for name, part in zip(names[:3], given, strict=False)}
+    length = seers.stretch or stretch or segment_length(rounds, every)
+    with bar(progress, labels["algorithm"], rounds) as shown:
+        seers = seers._replace(callbacks=(*seers.callbacks, *shown))
+        tell = lambda new: seers.tell([labels], [seed], new.t, every, rounds, new.records)
+        end, stopped = advance(piece, kept, begin=0, end=rounds, length=length, tell=tell)
     state = jax.tree.unflatten(structure, map(jnp.asarray, end.state)).state
     spent = Cost._make(end.records.pop(name) for name in Cost._fields)
-    return Result(state, end.records, spent, at, origin())
+    return Result(state, end.records, spent, at[at <= end.t], origin(stopped))
 
 
 def prepare(algorithm, problem, network, x0, *, rounds, every, strict=True):

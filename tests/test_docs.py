@@ -1,11 +1,13 @@
 """What is written about the project holds: README, notebooks, style."""
 
 import inspect
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import nbclient
@@ -58,6 +60,23 @@ def test_every_exported_algorithm_has_a_row_in_the_readme():
     assert not missing
 
 
+def test_the_badges_of_the_readme_are_true():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert f"badge/python-{project['requires-python'].removeprefix('>=')}%2B-" in README
+    assert f"badge/licence-{project['license'].replace('-', '--')}-" in README
+    assert (ROOT / "LICENSE").read_text().strip().startswith("Apache License")
+    assert README.count("img.shields.io") == 2
+
+
+def test_the_table_of_peers_is_dated_and_whole():
+    table = README.partition("## Peers")[2].partition("Speed is measured")[0]
+    assert re.search(r"read on \d{4}-\d\d-\d\d", table)
+    rows = [line.strip("|").split("|") for line in table.splitlines() if line.startswith("|")]
+    assert len(rows) >= 10
+    assert {len(row) for row in rows} == {6}
+    assert all(cell.strip() for row in rows[1:] for cell in row)
+
+
 def test_the_readme_prints_the_command_that_ci_runs():
     commands = re.findall(r"```sh\n(.*?)\n```", README)
     assert len(commands) == 2
@@ -71,10 +90,31 @@ def test_every_public_class_and_function_of_the_algorithms_cites_its_source():
         assert ">>>" in doc, name
 
 
-@pytest.mark.parametrize("notebook", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_are_stored_with_what_they_show_and_are_on_the_site(notebook):
+    content = nbformat.read(notebook, as_version=4)
+    code = [cell for cell in content.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == [*range(1, len(code) + 1)], "python scripts/notebooks.py"
+    shown = [output for cell in code for output in cell.outputs]
+    assert not [output for output in shown if output.output_type == "error" or output.get("name") == "stderr"]
+    assert not re.search(r"/(tmp|home|root|work|Users)/", json.dumps(shown)), "a file of somebody's machine"
+    assert any("image/png" in output.get("data", {}) for output in shown)
+    assert f"notebooks/{notebook.stem}\n" in (ROOT / "docs" / "notebooks.md").read_text()
+
+
+QUICK = ("quickstart",)
+
+
+@pytest.mark.parametrize(
+    "notebook",
+    [pytest.param(path, marks=[] if path.stem in QUICK else pytest.mark.slow) for path in NOTEBOOKS],
+    ids=lambda path: path.stem,
+)
 def test_notebooks_run_from_top_to_bottom(notebook):
     content = nbformat.read(notebook, as_version=4)
-    assert not any(cell.get("outputs") for cell in content.cells), "committed without outputs"
     nbclient.NotebookClient(content, timeout=300, kernel_name="python3").execute()
 
 

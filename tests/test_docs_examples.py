@@ -11,6 +11,7 @@ mpl.use("Agg")
 
 DOCS = Path(__file__).parents[1] / "docs"
 FENCE = re.compile(r"^```(python|pycon)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+NEEDS = re.compile(r"^<!-- needs: (\w+) -->$", re.MULTILINE)  # what is no dependency of jaxdec
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 PAGES = [
     page for page in sorted([*DOCS.glob("*.md"), *DOCS.glob("guide/*.md")]) if FENCE.search(page.read_text("utf-8"))
@@ -20,6 +21,8 @@ PAGES = [
 @pytest.mark.thinned(3)
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_examples_of_a_page_run_one_after_the_other(page, tmp_path, monkeypatch):
+    for package in NEEDS.findall(page.read_text("utf-8")):
+        pytest.importorskip(package, reason=f"the examples of {page.name} need {package}")
     monkeypatch.chdir(tmp_path)
     names = {"__name__": page.stem}
     runner = doctest.DocTestRunner(optionflags=FLAGS)

@@ -1,7 +1,6 @@
 """The pages that are made from the sources: every public name is on one, and no method's page lacks a part."""
 
 import doctest
-import importlib.util
 import inspect
 import os
 import re
@@ -11,17 +10,15 @@ from pathlib import Path
 
 import matplotlib as mpl
 import pytest
-from sitepages import docstrings, mathematics, methods, reference
+from sitepages import choosing, docstrings, figures, mathematics, methods, reference
 
+from benchmarks import gallery
 from jaxdec import algorithms
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 
 mpl.use("Agg")
-spec = importlib.util.spec_from_file_location("gallery", ROOT / "benchmarks" / "gallery.py")
-gallery = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(gallery)
 
 
 def public(module: str) -> list[str]:
@@ -73,7 +70,7 @@ def test_a_page_that_lacks_a_part_is_told():
 
 
 def test_every_arxiv_number_that_a_method_refers_to_is_in_the_bibliography():
-    bibliography = (DOCS / "references.bib").read_text(encoding="utf-8")
+    bibliography = (ROOT / "jaxdec" / "references.bib").read_text(encoding="utf-8")
     texts = {name: docstrings.parts(inspect.getdoc(getattr(algorithms, name)) or "") for name in algorithms.__all__}
     cited = {n for found in texts.values() for n in docstrings.cited("\n".join(found.sections["Reference"]))}
     assert len(cited) > 30
@@ -111,6 +108,33 @@ def test_plain_text_is_no_markup():
 def test_the_gallery_has_every_figure_and_its_code():
     assert (DOCS / "gallery.md").read_text(encoding="utf-8") == gallery.page()
     assert {path.stem for path in DOCS.glob("gallery/*.png")} == {figure.__name__ for figure in gallery.FIGURES}
+    assert len(gallery.FIGURES) >= 25
+    assert all(inspect.getdoc(figure) for figure in gallery.FIGURES)
+
+
+def test_the_example_of_every_method_makes_a_figure_of_its_page():
+    assert [name for name in methods.names() if not figures.runs(name)] == []
+    assert f".. image:: figures/{figures.file('KGT')}" in methods.page("KGT")
+    names = [name for name in methods.names() if methods.page(name).count(".. image::") != 1]
+    assert names == []
+
+
+def test_every_method_on_the_map_has_a_page_and_fits_into_it():
+    names = choosing.on_the_map()
+    assert len(names) == len(set(names)) > 40
+    assert not set(names) - set(methods.names())
+    drawn = choosing.drawing()
+    assert all(f'href="methods/{name}.html"' in drawn for name in names)
+    for _, branches in choosing.MAP:
+        for what, those in branches:
+            assert choosing.COLUMNS[2] + 6.6 * len(what) < choosing.ENDS[2]
+            assert choosing.COLUMNS[3] + sum(choosing.LETTER * len(name) + 18 for name in those) < 1180
+
+
+def test_a_figure_shows_the_runs_of_the_example():
+    (ax,) = figures.draw("DSGDm").axes
+    assert len(ax.lines) == 4  # two runs, each with a distance and a consensus error
+    assert any("momentum=0.9" in line.get_label() for line in ax.lines)
 
 
 @pytest.mark.slow

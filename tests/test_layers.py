@@ -17,12 +17,12 @@ ROOT = Path(__file__).parents[1]
 LAYERS = (
     ("types", "_module", "checks", "describe", "identity", "returned", "storage", "threefry"),
     ("graphs", "data"),
-    ("networks", "compressors", "metrics", "results"),
+    ("networks", "compressors", "metrics", "results", "live"),
     ("nn", "problems", "scaling"),
     ("algorithms", "theory"),
     ("loop",),
-    ("sweeps",),
-    ("papers", "catalogue", "spec", "jobs", "backend", "cli", "testing"),
+    ("sweeps", "gradients"),
+    ("papers", "catalogue", "citations", "spec", "jobs", "backend", "cli", "testing"),
 )
 HEIGHT = {name: height for height, layer in enumerate(LAYERS) for name in layer} | {"": len(LAYERS)}
 

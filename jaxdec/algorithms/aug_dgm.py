@@ -14,5 +14,9 @@ def AugDGM(lr: StepSize) -> GradientTracking:
 
     >>> AugDGM(lr=0.1)
     GradientTracking(lr=0.1, form='atc')
+    >>> from jaxdec import networks, problems, run
+    >>> result = run(AugDGM(lr=0.1), problems.quadratic(8, 3, zeta=10.0), networks.ring(8), rounds=400)
+    >>> bool(result.metrics["distance"][-1] < 1e-5)
+    True
     """
     return GradientTracking(lr=lr, form="atc")

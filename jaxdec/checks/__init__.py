@@ -38,7 +38,19 @@ from jaxdec.checks.numbers import (
 )
 from jaxdec.checks.optimizers import optimizer
 from jaxdec.checks.room import CELL, affordable, machine, readable
-from jaxdec.checks.values import NUMBERS, TAKEN, called, checkpoints, choice, free, measured, speeds, start, storable
+from jaxdec.checks.values import (
+    NUMBERS,
+    TAKEN,
+    called,
+    checkpoints,
+    choice,
+    free,
+    measured,
+    multiple,
+    speeds,
+    start,
+    storable,
+)
 from jaxdec.checks.written import DEFAULTS, EXAMPLES, NEEDED, is_a, lasts, own, part, parts, sizes, unwrapped
 
 __all__ = [
@@ -78,6 +90,7 @@ __all__ = [
     "limit",
     "machine",
     "measured",
+    "multiple",
     "optimizer",
     "own",
     "part",

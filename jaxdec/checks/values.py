@@ -11,7 +11,19 @@ import numpy as np
 from jaxdec.checks.numbers import holds, integer, real
 from jaxdec.types import Cost
 
-__all__ = ["NUMBERS", "TAKEN", "called", "checkpoints", "choice", "free", "measured", "speeds", "start", "storable"]
+__all__ = [
+    "NUMBERS",
+    "TAKEN",
+    "called",
+    "checkpoints",
+    "choice",
+    "free",
+    "measured",
+    "multiple",
+    "speeds",
+    "start",
+    "storable",
+]
 
 
 def checkpoints(path: Any, stretch: int | None, every: int) -> int | None:
@@ -20,12 +32,15 @@ def checkpoints(path: Any, stretch: int | None, every: int) -> int | None:
         return None
     if path is None:
         raise ValueError(f"checkpoint_every={stretch} says when to save, and checkpoint not where; give a directory")
-    stretch = integer("checkpoint_every", stretch)
-    if stretch % every:
-        raise ValueError(
-            f"checkpoint_every={stretch} is not a multiple of every={every}; take {every * (stretch // every + 1)}"
-        )
-    return stretch
+    return multiple("checkpoint_every", stretch, every)
+
+
+def multiple(name: str, value: Any, of: int, called: str = "every") -> int:
+    """A positive integer that is a multiple of another one."""
+    found = integer(name, value)
+    if found % of:
+        raise ValueError(f"{name}={found} is not a multiple of {called}={of}; take {of * (found // of + 1)}")
+    return found
 
 
 NUMBERS = ("bool", *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)))

@@ -45,6 +45,7 @@ class Asked(NamedTuple):
     broken_laws: tuple[str, ...]  # of the network, with strict=False
     compile_seconds: float
     run_seconds: float
+    stopped: str | None = None  # why it ended early, where a callback asked for that
 
     def specification(self) -> dict[str, Any]:
         """All that decides what a run computes, but for how many rounds, as JSON."""
@@ -62,6 +63,7 @@ class Asked(NamedTuple):
             "run_seconds": round(self.run_seconds, 4),
             "specification": json.dumps(self.specification()),
             "versions": json.dumps(versions()),
+            **({} if self.stopped is None else {"stopped": self.stopped}),
         }
 
 

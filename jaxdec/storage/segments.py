@@ -50,8 +50,10 @@ class Kept(Protocol):
         ...
 
 
-def advance(piece: Piece, kept: Kept | None, *, begin: int, end: int, length: int) -> SoFar:
-    """Go on to a round from what is kept, segment by segment.
+def advance(
+    piece: Piece, kept: Kept | None, *, begin: int, end: int, length: int, tell: Callable[[SoFar], Any] = lambda _: None
+) -> tuple[SoFar, Any]:
+    """Go on to a round from what is kept, segment by segment; what there is then, and why it is not the whole.
 
     Args:
         piece: maps a round, how many more to run and what there is until then, to the records of these rounds alone and
@@ -60,11 +62,13 @@ def advance(piece: Piece, kept: Kept | None, *, begin: int, end: int, length: in
         begin: where there is nothing, the round to begin at.
         end: the last round.
         length: the rounds of a segment; the last one may have fewer.
+        tell: is told of what was kept, and then of each segment, whose records alone it gets; it ends here where that
+            gives a reason.
     """
     so_far = kept.last() if kept else None
     since, unkept = begin if so_far is None else so_far.t, None
-    t = since
-    while t < end:
+    t, over = since, None if so_far is None else tell(so_far)
+    while t < end and not over:
         more = min(length, end - t)
         records, state = piece(t, more, so_far)
         t += more
@@ -73,7 +77,8 @@ def advance(piece: Piece, kept: Kept | None, *, begin: int, end: int, length: in
         if kept and kept.due(t):
             kept.add(since, SoFar(t, unkept, state))
             since, unkept = t, None
-    return so_far  # type: ignore[return-value]
+        over = tell(SoFar(t, records, state))
+    return so_far, over  # type: ignore[return-value]
 
 
 def joined(before: Arrays, after: Arrays) -> Arrays:
@@ -98,15 +103,16 @@ def length(rounds: int, every: int) -> int:
 class Segments:
     """The segments of one run in a directory."""
 
-    def __init__(self, path: Path, about: Any, directory: Path | None = None):
+    def __init__(self, path: Path, about: Any, directory: Path | None = None, *, stretch: int = 1, end: int = 0):
         """Open a directory, or begin one; `about` is what is run, as JSON, but for the number of rounds.
 
-        `directory` is what is repaired where `path` is a part of it.
+        `directory` is what is repaired where `path` is a part of it. Segments are kept at multiples of `stretch` and at
+        the `end`.
 
         Raises:
             ValueError: if it holds another run, or other things.
         """
-        self.path, self.entries = path, Entries(path, directory)
+        self.path, self.entries, self.stretch, self.end = path, Entries(path, directory), stretch, end
         file = path / "run.json"
         if not file.exists():
             if copy_of(file).exists() or (path / "done").exists():
@@ -151,7 +157,7 @@ class Segments:
         return SoFar(chain[-1]["end"], records, list(state.values()))
 
     def due(self, t: int) -> bool:
-        return True
+        return t % self.stretch == 0 or t == self.end
 
     def add(self, begin: int, new: SoFar) -> None:
         k = self.count

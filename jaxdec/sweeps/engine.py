@@ -8,8 +8,9 @@ from typing import Any
 import xarray as xr
 from jaxtyping import ArrayLike
 
-from jaxdec import checks
+from jaxdec import checks, live
 from jaxdec.describe import commit, versions
+from jaxdec.live.watch import watch
 from jaxdec.loop import outline
 from jaxdec.metrics import DEFAULT, named
 from jaxdec.sweeps import axes, manifest, plan
@@ -38,6 +39,8 @@ def sweep(
     store: str | os.PathLike[str] | None = None,
     states: bool = True,
     devices: int | Sequence[Any] | None = None,
+    callback: live.Callback | Sequence[live.Callback] | None = None,
+    callback_every: int | None = None,
     strict: bool = True,
 ) -> xr.Dataset:
     """Run every combination of algorithm, problem, network, swept values and seed.
@@ -83,6 +86,10 @@ def sweep(
             no more rounds.
         devices: how many devices, or which, the configurations are spread over; None takes all, of all hosts that
             `jax.distributed.initialize()` has joined.
+        callback: as for `run`, called with the records of runs that went side by side, whose arrays have the axes
+            (seeds, configurations) in front. Chunks that a store already has are not shown again. One that asks to stop
+            ends the sweep with `live.Stopped`; what is stored is kept.
+        callback_every: how many rounds from one call to the next, a multiple of `every`; None makes ten calls.
         strict: as for `run`: False makes most broken laws warnings, and attributes of the results.
 
     Returns:
@@ -102,6 +109,7 @@ def sweep(
             results cannot have, or the store holds another sweep.
         OSError: if the store cannot be written; what is stored is unharmed.
         MemoryError: if not even a single run fits.
+        live.Stopped: if a callback asks to stop.
 
     >>> from jaxdec import algorithms, networks, problems
     >>> results = sweep(
@@ -138,7 +146,9 @@ def sweep(
     planned = plan.cells(known, dimensions, x0, rounds=rounds, every=every, strict=strict)
     groups = plan.groups(planned)
     layout = manifest.layout(dimensions, groups, seeds, rounds, every)
-    size = _check_metrics(groups, measured, [*layout.dimensions, *layout.coordinates], stored=store is not None)
+    size, recorded = _check_metrics(
+        groups, measured, [*layout.dimensions, *layout.coordinates], stored=store is not None
+    )
     _affordable(cells, len(seeds), records, size)
     asked = manifest.Manifest(
         manifest.specification(known, dimensions, x0, measured, groups, every=every, paired=paired),
@@ -147,7 +157,8 @@ def sweep(
         versions=versions(),
         commit=commit() if store is not None else None,
     )
-    session = Session(groups, asked, mesh, measured, paired, store)
+    seers = watch(callback, callback_every, every, recorded)
+    session = Session(groups, asked, mesh, measured, paired, store, seers)
     return session.run(progress, limit, chunk)
 
 
@@ -157,8 +168,11 @@ def _affordable(cells: int, seeds: int, records: int, size: int) -> None:
     checks.affordable(what, size * cells * seeds * records, "take fewer, or a larger every")
 
 
-def _check_metrics(groups: list[plan.Group], metrics: Any, taken: list[str], *, stored: bool) -> int:
-    """Refuse metrics whose shapes or names the results cannot have, before anything is compiled; the bytes of one."""
+def _check_metrics(groups: list[plan.Group], metrics: Any, taken: list[str], *, stored: bool) -> tuple[int, list[str]]:
+    """Refuse metrics whose shapes or names the results cannot have, before anything is compiled; the bytes of one.
+
+    With the names that they have.
+    """
     shapes: dict[str, Any] = {}
     for group in groups:
         found = outline(group.cells[0].experiment, metrics).metrics
@@ -168,4 +182,4 @@ def _check_metrics(groups: list[plan.Group], metrics: Any, taken: list[str], *, 
         for name, of in found.items():
             if shapes.setdefault(name, of.shape) != of.shape:
                 raise ValueError(f"the metric {name!r} is one number in some cells and one per node in others")
-    return 8 * sum(math.prod(shape) for shape in shapes.values())
+    return 8 * sum(math.prod(shape) for shape in shapes.values()), list(shapes)

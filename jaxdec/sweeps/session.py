@@ -1,7 +1,7 @@
 """A sweep under way: which units are run, in what order, and where their results are kept."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +12,8 @@ import numpy as np
 import xarray as xr
 from rich.console import Console
 
+from jaxdec.live.seen import Stopped
+from jaxdec.live.watch import Watch
 from jaxdec.loop import Carry, joined, total_cost
 from jaxdec.storage.files import Arrays, pack, unpack
 from jaxdec.storage.places import located
@@ -21,7 +23,7 @@ from jaxdec.sweeps import devices
 from jaxdec.sweeps.execute import STORED_SEEDS, Engine, Horizon
 from jaxdec.sweeps.layout import Layout, Shape, Unit
 from jaxdec.sweeps.manifest import Manifest, assemble, attributes
-from jaxdec.sweeps.plan import Group
+from jaxdec.sweeps.plan import Cell, Group
 from jaxdec.sweeps.progress import Display
 from jaxdec.sweeps.stopping import Terminated, terminable
 from jaxdec.sweeps.store import Store
@@ -47,8 +49,11 @@ class Session:
     Of several sessions on one store each runs the units that no other has claimed, and then waits for theirs.
     """
 
-    def __init__(self, groups: list[Group], asked: Manifest, mesh: Any, metrics: Any, paired: bool, store: Any):
+    def __init__(
+        self, groups: list[Group], asked: Manifest, mesh: Any, metrics: Any, paired: bool, store: Any, watch: Watch
+    ):
         self.groups, self.mesh, self.metrics, self.paired = groups, mesh, metrics, paired
+        self.watch = watch
         self.memory: dict[Unit, Arrays] = {}
         self.seconds = (0.0, 0.0)
         self.how: set[str] = set()
@@ -152,7 +157,9 @@ class Session:
         return Horizon(rounds, self.layout.every, self.metrics, self.paired, states)
 
     def _length(self, rounds: int) -> int:
-        return segment_length(rounds, self.layout.every) if self.stored else rounds
+        if self.watch.stretch:
+            return self.watch.stretch
+        return segment_length(rounds, self.layout.every) if self.stored or self.watch.callbacks else rounds
 
     def _fit(self, g: int, engine: Engine, limit: int | None, chunk: int | None) -> None:
         """The shape of a group's units, kept where there is a store, and how much of one to run at once."""
@@ -205,11 +212,12 @@ class Session:
             return {**trace.metrics, **spent._asdict()}, jax.tree.leaves(trace.carry)
 
         kept = None
-        if length < end - begin:
+        if self.stored and length < end - begin:
             kept = Kept(self.store and self.store.partial(unit, runs), end, lambda: self._mine(unit))
             if (there := kept.last()) is not None:
                 display_rounds(there.t - begin)
-        done = advance(piece, kept, begin=begin, end=end, length=length)
+        tell = lambda new: self._tell(self.groups[unit.group].cells[which], seeds, size, new)
+        done, _ = advance(piece, kept, begin=begin, end=end, length=length, tell=tell)
         program = layout.programs[unit.group]
         if engine.shape != program.at_once:
             self._shaped(unit.group, program.shape or engine.shape, engine.shape)
@@ -226,6 +234,16 @@ class Session:
             metric = "loss" if "loss" in metrics else metrics[0]
             names = [cell.name for cell in self.groups[unit.group].cells[which]]
             display.done(names, done.records, metric, seconds)
+
+    def _tell(self, cells: Sequence[Cell], seeds: Sequence[int], size: Shape, new: SoFar) -> None:
+        """Tell the callbacks of new records, in process 0; end here if one asks to stop."""
+        if not self.watch.callbacks:
+            return
+        labels = [{"configuration": cell.name} | cell.labels for cell in cells]
+        of, axes = self.layout, (size.seeds, size.cells)
+        tell = lambda: self.watch.tell(labels, seeds, new.t, of.every, of.rounds[-1], new.records, axes)
+        if reason := devices.agree(tell):
+            raise Stopped(f"{reason}; a sweep has runs of one length, and ends here without a result")
 
     def _mine(self, unit: Unit) -> None:
         if not devices.agree(lambda: self.store.mine(unit)):

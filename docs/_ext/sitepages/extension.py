@@ -4,10 +4,11 @@ import inspect
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
 from jaxdec.types import LAWS
-from sitepages import docstrings, methods, reference
+from sitepages import choosing, docstrings, figures, methods, reference
 
 __all__ = ["setup"]
 
@@ -20,7 +21,7 @@ def written(path: Path, text: str) -> None:
 
 
 def generate(app: Any) -> None:
-    """Write the pages of methods and modules; those of what is no more go."""
+    """Write the pages of methods, modules and notebooks, and draw the figures; those of what is no more go."""
     pages = {
         "methods": {"index": methods.index()} | {name: methods.page(name) for name in methods.names()},
         "reference": {"index": reference.index()} | {module: reference.page(module) for module in reference.MODULES},
@@ -31,6 +32,9 @@ def generate(app: Any) -> None:
                 path.unlink()
         for name, text in made.items():
             written(Path(app.srcdir) / folder / f"{name}.rst", text)
+    for path in sorted((Path(app.srcdir).parent / "notebooks").glob("*.ipynb")):
+        written(Path(app.srcdir) / "notebooks" / path.name, path.read_text(encoding="utf-8"))
+    figures.drawn(Path(app.srcdir) / "methods" / "figures", list(filter(figures.runs, methods.names())))
 
 
 def process(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
@@ -82,9 +86,18 @@ class Laws(SphinxDirective):
         return self.parse_text_to_nodes("\n".join(lines))
 
 
+class ChoosingMap(SphinxDirective):
+    """`.. choosing-map::`, the drawn map of methods."""
+
+    def run(self) -> list[Any]:
+        """The drawing."""
+        return [nodes.raw("", choosing.drawing(), format="html")]
+
+
 def setup(app: Any) -> dict[str, Any]:
     """What Sphinx calls."""
     app.add_directive("laws", Laws)
+    app.add_directive("choosing-map", ChoosingMap)
     app.connect("builder-inited", generate)
     app.connect("autodoc-process-docstring", process, priority=400)  # before napoleon
     app.connect("autodoc-skip-member", skip)

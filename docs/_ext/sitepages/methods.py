@@ -12,7 +12,7 @@ from typing import Any
 from jaxdec import algorithms, catalogue
 from jaxdec.checks.lawful import facts
 from jaxdec.types import LAWS
-from sitepages import docstrings, mathematics
+from sitepages import docstrings, figures, mathematics
 
 __all__ = ["PARTS", "index", "lacking", "names", "page"]
 
@@ -85,6 +85,8 @@ def page(name: str) -> str:
         lines += ["What is checked", "---------------", "", *_facts(thing)]
     if found.example:
         lines += ["Example", "-------", "", *found.example, ""]
+    if figures.runs(name):
+        lines += [f".. image:: figures/{figures.file(name)}", f"   :alt: What the example of {name} runs", ""]
     lines += ["In the reference", "----------------", ""]
     kind = "class" if inspect.isclass(thing) else "function"
     lines += [f".. auto{kind}:: jaxdec.algorithms.{name}", *(["   :members:"] if inspect.isclass(thing) else []), ""]

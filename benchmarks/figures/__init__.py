@@ -1,0 +1,1 @@
+"""The figures of the gallery, a module for each of its parts."""

@@ -22,9 +22,9 @@ COLOURS = 256  # of a figure on the page, to keep it small
 
 HEAD = """# Papers reproduced
 
-Made by `python -m benchmarks.papers`, which is `jaxdec reproduce PAPER` for each paper, on the dates and devices that the
-captions name; this page is of {date}. {claims} claims are judged, {hold} hold. Those that do not hold and must are in
-bold. An exhibit that is not below was not run with this budget yet: {missing}.
+Made by `python -m benchmarks.papers`, which is `jaxdec reproduce PAPER` for each paper, on the dates and devices that
+the captions name; this page is of {date}. {claims} claims are judged, {hold} hold. Those that do not hold and must are
+in bold. An exhibit that is not below was not run with this budget yet: {missing}.
 
 A claim says with what right its number is expected: it was read on a page or in code, it is recalled of a page that was
 not read, it follows by calculation, an independent program found it, or it was seen here.

@@ -18,7 +18,7 @@ from jaxdec.sweeps import Tuned
 __all__ = ["MNIST", "SOFTMAX", "images", "problem"]
 
 NAMES = ("K-GT", "Periodical GT", "local DSGD")
-STEPS = (0.05, 0.2, 0.8)
+STEPS = (0.01, 0.025, 0.06, 0.15)
 Model = Literal["softmax", "MLP"]
 
 
@@ -116,8 +116,8 @@ def figure(results: xr.Dataset) -> Figure:
     return figure
 
 
-def _exhibit(name: str, title: str, model: Model, hidden: str, **how: Any) -> Exhibit:
-    """The experiment with one network."""
+def _exhibit(name: str, title: str, model: Model, hidden: str, ahead: Mapping[str, Any], **how: Any) -> Exhibit:
+    """The experiment with one network; `ahead` is what is expected of K-GT against local DSGD, and why."""
     return Exhibit(
         name,
         title,
@@ -127,11 +127,8 @@ def _exhibit(name: str, title: str, model: Model, hidden: str, **how: Any) -> Ex
             Claim(
                 "K-GT's test accuracy above local DSGD's at every K above 1, in points",
                 _ahead,
-                least=20,
-                source="independent",
-                where="a program written apart",
-                why="local DSGD is left far behind where every node has one class",
                 budgets=("default", "full"),
+                **ahead,
             ),
             Claim(
                 "K-GT's training loss at the end with 20 local steps over that with one",
@@ -175,7 +172,28 @@ def _exhibit(name: str, title: str, model: Model, hidden: str, **how: Any) -> Ex
     )
 
 
-MNIST = _exhibit("mnist", "Images, one class a node, a perceptron", "MLP", "100 hidden units, ")
+MNIST = _exhibit(
+    "mnist",
+    "Images, one class a node, a perceptron",
+    "MLP",
+    "100 hidden units, ",
+    {
+        "least": 20,
+        "source": "independent",
+        "where": "a program written apart",
+        "why": "local DSGD is left far behind where every node has one class",
+    },
+)
 SOFTMAX = _exhibit(
-    "mnist-softmax", "Images, one class a node, softmax regression", "softmax", "", budgets=("default", "full")
+    "mnist-softmax",
+    "Images, one class a node, softmax regression",
+    "softmax",
+    "",
+    {
+        "least": 0,
+        "source": "derived",
+        "where": "local steps lead to the minimizers of the nodes, and K-GT corrects them",
+        "why": "the order, and no more: of a convex problem the mean model classifies well long before nodes agree",
+    },
+    budgets=("default", "full"),
 )

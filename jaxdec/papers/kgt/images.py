@@ -18,7 +18,6 @@ from jaxdec.sweeps import Tuned
 __all__ = ["MNIST", "SOFTMAX", "images", "problem"]
 
 NAMES = ("K-GT", "Periodical GT", "local DSGD")
-STEPS = (0.01, 0.025, 0.06, 0.15)
 Model = Literal["softmax", "MLP"]
 
 
@@ -53,6 +52,7 @@ def search(
     given: str,
     model: Model,
     local_steps: Sequence[int],
+    steps: Sequence[float],
     rounds: int,
     budget: int,
 ) -> dict[int, Any]:
@@ -61,7 +61,7 @@ def search(
     chosen = lambda K: {name: method for name, method in methods(K, 0.1).items() if name in NAMES}
     return {
         K: _common(rounds)
-        | {"algorithms": chosen(K), "problem": task, "network": networks.ring(10), "over": {"lr": list(STEPS)}}
+        | {"algorithms": chosen(K), "problem": task, "network": networks.ring(10), "over": {"lr": list(steps)}}
         | {"metric": "loss", "seeds": [100], "budget": budget}
         for K in local_steps
     }
@@ -160,9 +160,10 @@ def _exhibit(name: str, title: str, model: Model, hidden: str, ahead: Mapping[st
             ),
         ),
         precision="float32",
-        default={"given": "mnist", "model": model, "local_steps": (1, 5, 20), "rounds": 60, "seeds": 2, "budget": 6},
+        default={"given": "mnist", "model": model, "local_steps": (1, 5, 20), "steps": (0.01, 0.025, 0.06, 0.15)}
+        | {"rounds": 60, "seeds": 2, "budget": 6},
         full={"rounds": 200, "seeds": 5, "budget": 12},
-        fast={"given": "digits", "model": "softmax", "local_steps": (1, 20), "rounds": 60, "seeds": 2},
+        fast={"given": "digits", "model": "softmax", "local_steps": (1, 20), "steps": (0.05, 0.2, 0.8), "budget": 12},
         tuned=search,
         along="local_steps",
         needs=("mnist",),

@@ -9,14 +9,10 @@ import argparse
 import datetime
 import io
 import json
-import os
-import platform
 from pathlib import Path
 
-import jax
 from PIL import Image
 
-from jaxdec.describe import versions
 from jaxdec.papers.exhibits import Exhibit, Paper
 from jaxdec.papers.report import claims
 from jaxdec.papers.reproduce import PAPERS, paper, reproduce
@@ -26,9 +22,9 @@ COLOURS = 256  # of a figure on the page, to keep it small
 
 HEAD = """# Papers reproduced
 
-Made by `python -m benchmarks.papers`, which is `jaxdec reproduce PAPER` for each paper, with jaxdec {jaxdec} and jax
-{jax} on {cores} cores of a CPU ({machine}), on the dates below; this page is of {date}. {claims} claims are judged,
-{hold} hold. Those that do not hold and must are in bold. An exhibit that is not below was not run with this budget yet.
+Made by `python -m benchmarks.papers`, which is `jaxdec reproduce PAPER` for each paper, on the dates and devices that
+the captions name; this page is of {date}. {claims} claims are judged, {hold} hold. Those that do not hold and must are
+in bold. An exhibit that is not below was not run with this budget yet: {missing}.
 
 A claim says with what right its number is expected: it was read on a page or in code, it is recalled of a page that was
 not read, it follows by calculation, an independent program found it, or it was seen here.
@@ -68,10 +64,11 @@ def written(out: Path, page: Path = PAGE) -> None:
     """Write the page of what lies in a folder."""
     papers = [one for one in map(paper, PAPERS) if kept(out / one.name)]
     judged = [entry for one in papers for entry in kept(out / one.name)]
-    head = HEAD.format(
-        date=datetime.date.today().isoformat(), jaxdec=versions()["jaxdec"], jax=jax.__version__, cores=os.cpu_count(),
-        machine=platform.machine(), claims=len(judged), hold=sum(entry["holds"] for entry in judged),
-    )  # fmt: skip
+    run = {(one.name, entry["exhibit"]) for one in papers for entry in kept(out / one.name)}
+    due = [(one.name, e.name) for one in map(paper, PAPERS) for e in one.exhibits if "default" in e.budgets]
+    missing = ", ".join(f"{name} {exhibit}" for name, exhibit in due if (name, exhibit) not in run) or "there is none"
+    hold, date = sum(entry["holds"] for entry in judged), datetime.date.today().isoformat()
+    head = HEAD.format(date=date, claims=len(judged), hold=hold, missing=missing)
     page.write_text("\n".join([head, *(section(one, out, page) for one in papers)]), encoding="utf-8")
 
 

@@ -205,11 +205,11 @@ K_CLASS = Exhibit(
         "methods": tuple(METHODS),
         "rounds": 500,
         "seeds": 3,
-        "budget": 8,
+        "budget": 4,
     },
     fast={"given": "digits", "classes": (1, 10), "methods": ("DSGDm", "Momentum Tracking")}
     | {"rounds": 100, "seeds": 1, "budget": 4},
-    full={"rounds": 1000, "seeds": 10},
+    full={"rounds": 1000, "seeds": 10, "budget": 8},
     tuned=search,
     along="classes_per_node",
     needs=("mnist",),

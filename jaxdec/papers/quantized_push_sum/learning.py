@@ -158,10 +158,10 @@ def mnist_figure(results: xr.Dataset) -> Figure:
     with plt.rc_context(plotting.STYLE):
         figure, axes = plt.subplots(1, 2, figsize=(8, 3.6), sharey=True)
         for ax, x in zip(axes, ("round", "bits"), strict=True):
-            plotting.curves(results, "loss", x=x, ax=ax)
+            plotting.curves(results, "loss", x=x, log_x=x == "bits", ax=ax)
             start = float(results["loss"].isel(round=0).median())
             ax.set_ylim(top=2 * start)
-        axes[1].set(xscale="log", ylabel="")
+        axes[1].set_ylabel("")
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 

@@ -213,7 +213,7 @@ CASES += [
     case(A.SimpleGT(lr=0.3), primal_dual.simple_gt, exact=True, zero_sum="c"),
     case(A.DiNNO(**LOCAL, penalty=0.3), primal_dual.dinno, exact=True, zero_sum="p"),
     case(A.OPAPC(lr=0.5, momentum=0.6, curvature=0.2), primal_dual.opapc, exact=True, zero_sum="y"),
-    case(A.AccDNGD(lr=0.2, curvature=0.3), primal_dual.acc_dngd, exact=True),
+    case(A.AccDNGD(lr=0.05, curvature=0.3), primal_dual.acc_dngd, exact=True),
     case(A.DFedAvgM(**LOCAL, momentum=0.6), primal_dual.dfedavgm, exact=False),
     case(A.DFedSAM(**LOCAL, radius=0.2), primal_dual.dfedsam, exact=False),
     case(A.DAdam(lr=0.05, **MOMENTS), primal_dual.dadam, exact=False),

@@ -98,7 +98,7 @@ ENDS = [
     (A.SimpleGT(lr=0.3), "c", -1.0),
     (A.WangElia(lr=0.05), None, 0.0),
     (A.OPAPC(lr=0.5, momentum=0.6, curvature=0.2), "y", -1.0),
-    (A.AccDNGD(lr=0.1, curvature=0.3), "g", 1.0),
+    (A.AccDNGD(lr=0.05, curvature=0.3), "g", 1.0),
     (A.LTADMM(lr=0.1, local_steps=3, penalty=0.3, consensus_lr=0.2), None, 0.0),
     (A.ATG(lr=0.3, damping=0.3), None, 0.0),
     (A.GTAdam(lr=0.05, b1=0.8, b2=0.9, eps=0.2), "m", 0.0),

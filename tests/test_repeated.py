@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxdec import algorithms as A
-from jaxdec import graphs, networks, problems, results, run, sweep
+from jaxdec import graphs, networks, problems, run
 from jaxdec.networks import operators
 
 N, D = 12, 3
@@ -127,16 +127,6 @@ def test_many_gossip_steps_compile_as_fast_as_few():
 def test_bad_input_is_refused(made, says):
     with pytest.raises(ValueError, match=says):
         made()
-
-
-@pytest.mark.slow
-def test_each_of_its_messages_takes_the_latency_and_waiting_within_a_round_is_refused():
-    network, link = networks.repeated(RING, 3), results.time.Link(1.0, 1e30)
-    found = sweep(A.DSGD(lr=0.05), PROBLEM, network, seeds=1, rounds=4, progress=False)
-    timed = results.time.add_time(found, link, degree=1)
-    np.testing.assert_allclose(timed.seconds.values.ravel(), 3.0 * np.arange(5))
-    with pytest.raises(ValueError, match="several exchanges"):
-        results.time.add_time(found, link, network=network)
 
 
 @pytest.mark.slow

@@ -31,7 +31,7 @@ def begin() -> None:
     flags = os.environ.get("XLA_FLAGS", "")
     if DEVICES not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} {DEVICES}={min(cores(), MOST)}".strip()
-    if not jax.config.jax_compilation_cache_dir:
+    if not jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]
         jax.config.update("jax_compilation_cache_dir", str(cache() / "programs" / _processor()))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 

@@ -8,15 +8,15 @@ from typer.testing import CliRunner
 import jaxdec
 from jaxdec import algorithms, catalogue, citations, cli
 
-# What refers to a lecture or a paper without a number, of which the reference is a comment.
-COMMENTS = {"AdaGrad", "RMSProp"}
+# What refers to a lecture or a paper without a number, or to code that cites none: the reference is a comment.
+COMMENTS = {"AdaGrad", "RMSProp", "SimpleGT"}
 
 
 def keys(text):
     return re.findall(r"^@\w+\{(.+),$", text, re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", algorithms.__all__)
+@pytest.mark.parametrize("name", sorted({*algorithms.__all__} - COMMENTS))
 def test_every_method_has_a_paper_in_the_bibliography(name):
     found = citations.cite([name])
     assert keys(found)[0] == "jaxdec"

@@ -20,8 +20,8 @@ def laws_of(case: Case) -> list[testing.Law]:
     return [law for law in found if (type(case.algorithm), law.name) not in ELSEWHERE]
 
 
-# Programs of their own: in every run of the tests for one method in eight, of the others in the slow ones. So are all
-# laws of methods that draw samples. Of the other laws every method has a fifth in every run.
+# Programs of their own: in every run of the tests for one method in twelve, of the others in the slow ones. So are all
+# laws of methods that draw samples. Of the other laws every method has an eighth in every run.
 COSTLY = (
     "a run is its steps one after the other",
     "a cell of a sweep is its single run",
@@ -34,7 +34,7 @@ COSTLY = (
 
 
 def row(k: int, j: int, case: Case, law: testing.Law):
-    slow = k % 8 if law.name in COSTLY or case.problem is SAMPLES else (k + j) % 5
+    slow = k % 12 if law.name in COSTLY or case.problem is SAMPLES else (k + j) % 8
     return pytest.param(law, id=f"{case.name}: {law}", marks=[pytest.mark.slow] if slow else [])
 
 

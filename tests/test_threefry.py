@@ -19,6 +19,7 @@ DRAWS = {
 }
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS)
 @pytest.mark.parametrize("shape", [(3,), (FEW - 1,), (FEW,), (7, 11, 30)], ids=str)
 def test_every_draw_is_that_of_jax(draw, shape):

@@ -34,8 +34,8 @@ class CompressedScaffnew:
 
     Symbols: x is `x` (1, d), H is `h` (n, d); gamma is `lr`, p is `probability`, s is `senders`, all n where there are
     fewer; eta is `eta`, n (s - 1) / (s (n - 1)) where None.
-    Cost per round: K minibatch gradients, and up at most ⌈s d / n⌉ numbers per client, whose positions are known; the
-    model down.
+    Cost per round: K minibatch gradients, and up one compressed d-vector of at most ⌈s d / n⌉ numbers per client, whose
+    positions are known; the model down.
     Network: a server, `networks.server(n)`, with everybody present.
     Guarantee: Σ h_i = 0 in every round. With exact gradients the fixed point is x = x*, h_i = ∇f_i(x*), however
     different the f_i: it converges to it linearly where they are strongly convex and lr is small enough, with s = 2 at

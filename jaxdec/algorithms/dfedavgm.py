@@ -40,7 +40,6 @@ class DFedAvgM:
     """
 
     requires: ClassVar[str] = "doubly stochastic"
-    mixes: ClassVar[str] = "iterates"
     lr: StepSize = step_size()
     local_steps: int = static()
     momentum: ScalarLike = 0.9

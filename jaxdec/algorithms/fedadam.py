@@ -100,8 +100,11 @@ def FedYogi(lr: StepSize, local_steps: int, outer_lr: StepSize, **others: Scalar
 
     Reference: Reddi et al. (2021), arXiv:2003.00295, Algorithm 2.
 
-    >>> FedYogi(lr=0.1, local_steps=5, outer_lr=0.01)
-    FedAdam(lr=0.1, local_steps=5, outer_lr=0.01, rule='yogi')
+    >>> from jaxdec import networks, problems, run
+    >>> method = FedYogi(lr=0.1, local_steps=5, outer_lr=0.05)
+    >>> result = run(method, problems.quadratic(8, 3), networks.server(8), rounds=300)
+    >>> bool(result.metrics["distance"][-1] < 0.1)
+    True
     """
     return FedAdam(lr, local_steps, outer_lr, **others, rule="yogi")
 
@@ -111,7 +114,10 @@ def FedAdagrad(lr: StepSize, local_steps: int, outer_lr: StepSize, **others: Sca
 
     Reference: Reddi et al. (2021), arXiv:2003.00295, Algorithm 2.
 
-    >>> FedAdagrad(lr=0.1, local_steps=5, outer_lr=0.01)
-    FedAdam(lr=0.1, local_steps=5, outer_lr=0.01, b1=0.0, rule='adagrad')
+    >>> from jaxdec import networks, problems, run
+    >>> method = FedAdagrad(lr=0.1, local_steps=5, outer_lr=0.2)
+    >>> result = run(method, problems.quadratic(8, 3), networks.server(8), rounds=300)
+    >>> bool(result.metrics["distance"][-1] < 0.1)
+    True
     """
     return FedAdam(lr, local_steps, outer_lr, **{"b1": 0.0, **others}, rule="adagrad")

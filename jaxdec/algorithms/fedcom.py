@@ -72,7 +72,8 @@ class FedCOM:
         x = x - outer_lr lr mean_S C((1 x - Y) / lr)
 
     Symbols: x is `x` (1, d), Y is (n, d); tau is `local_steps`, eta is `lr`, gamma is `outer_lr`.
-    Cost per round: as `FedPAQ`.
+    Cost per round: K minibatch gradients and one compressed d-vector up for each client that takes part; the model
+    down.
     Network: a server, `networks.server(n)`; absent clients neither compute nor send.
     Guarantee: as `FedPAQ`, which it is with outer_lr = 1 if C commutes with positive factors, as all compressors here
     do.

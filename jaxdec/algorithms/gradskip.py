@@ -36,7 +36,7 @@ class GradSkip:
     Symbols: x is `x` (1, d), h_i are the rows of `h` (n, d); gamma is `lr`, p is `probability`, q_i is `persistence`, a
     number or one for each client, (n,): the probability that a client goes on, which the paper calls that of its coin
     eta. The paper takes p² = mu / L and q_i = (1 - 1/kappa_i) / (1 - p²), kappa_i being L_i / mu.
-    Cost per round: a minibatch gradient in each iteration up to that in which a client rests, and one d-vector up per
+    Cost per round: one minibatch gradient in each iteration up to that in which a client rests, and one d-vector up per
     client; the model down.
     Network: a server, `networks.server(n)`, with everybody present.
     Guarantee: Σ h_i = 0 in every round. With exact gradients the fixed point is x = x*, h_i = ∇f_i(x*), however

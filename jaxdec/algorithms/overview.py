@@ -173,9 +173,9 @@ def _grads(cost: str) -> str:
 
 
 def _vectors(cost: str) -> str:
-    if count := re.search(r"\b(one|two|three) (?:compressed )?d-vectors?", cost):
+    if count := re.search(r"\b(one|two|three|2 K_in) (?:compressed )?d-vectors?", cost):
         along = len(re.findall(r"d-vector along|along each arc of C", cost))  # each arc of R, and of C
-        return str(along) if along else WORDS[count[1]]
+        return str(along) if along else WORDS.get(count[1], count[1])
     return "1" if "the message" in cost or "d bits up" in cost else ""
 
 

@@ -39,7 +39,7 @@ class DESTRESS:
     Cost per round: two minibatch gradients for each node that takes part, and 2 K_in d-vectors to each neighbour; or in
     every `period`-th round a pass over all of a node's samples, and K_in + K_out d-vectors. They go one after another.
     init takes the first pass. The pass is a branch: other rounds do not compute it.
-    W: symmetric.
+    W: symmetric, and the same in every round: on networks that fail it was seen not to reach the minimizer.
     Guarantee: mean(Y) is the mean of the exact gradients in every round. The noise of the estimates goes with the
     steps: with minibatches it converges to the minimizer, however different the f_i, linearly where they are strongly
     convex, lr is small enough and gossips are enough.

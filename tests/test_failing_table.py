@@ -14,7 +14,7 @@ spec.loader.exec_module(failing)
 
 KEPT = failing.kept()
 KINDS = {graph: failing.failing(network) for graph, network in failing.GRAPHS.items()}
-# DESTRESS mixes its estimates between two passes over the data as if W stayed; where networks fail it often has no step.
+# DESTRESS mixes its estimates between two passes over the data as if W stayed: it often has no step where it does not.
 NOT_PROMISED = [name for name in failing.EXACT if facts(failing.METHODS[name]).wants or name == "DESTRESS"]
 TRACKERS = [
     (graph, name)

@@ -198,6 +198,7 @@ K_CLASS = Exhibit(
             budgets=("fast",),
         ),
     ),
+    minutes={"default": 19},
     precision="float32",
     default={
         "given": "mnist",

@@ -9,9 +9,10 @@ from jaxdec import checks
 from jaxdec._module import module, static, step_size
 from jaxdec.algorithms import _variance
 from jaxdec.algorithms.proxskip import chance
+from jaxdec.networks.polynomials import Chebyshev, Power
 from jaxdec.types import Cost, Iterates, ScalarLike, StepSize
 
-__all__ = ["DESTRESS", "State", "chebyshev"]
+__all__ = ["DESTRESS", "State"]
 
 
 class State(NamedTuple):
@@ -77,12 +78,17 @@ class DESTRESS:
                 f"{self.contraction}. graphs.spectrum(W) has it, and None takes powers of W"
             )
 
+    def _mixing(self, W, rounds):
+        if self.contraction is None:
+            return Power(W, rounds)
+        return Chebyshev(W, -self.contraction, self.contraction, rounds)
+
     def init(self, problem, x0, r):
         g = problem.grad(x0)
         return State(x0, g, g, g), Cost(grads=problem.data_size)
 
     def step(self, problem, s, r):
-        gossip = lambda x, rounds: chebyshev(r.W, x, rounds, self.contraction)
+        gossip = lambda x, rounds: self._mixing(r.W, rounds) @ x
         x = gossip(s.x - self.lr * s.v, self.inner_gossips)
         takes = jax.vmap(lambda key: jax.random.bernoulli(key, self.probability))(r.keys("takes part"))
 
@@ -101,23 +107,3 @@ class DESTRESS:
         grads = jnp.where(whole, problem.data_size, takes * 2 * problem.batch_size)
         sent = self.inner_gossips + jnp.where(whole, self.outer_gossips, self.inner_gossips)
         return jax.lax.cond(whole, outer, inner), Cost(grads=grads, vectors=sent, messages=sent)
-
-
-def chebyshev(W: Any, x: Iterates, rounds: int, contraction: Any = None) -> Iterates:
-    """T_K(W / alpha) x / T_K(1 / alpha), Chebyshev's polynomial of so many gossips; without alpha W^K x.
-
-    >>> from jaxdec import networks
-    >>> W = networks.ring(5).W
-    >>> x = jnp.arange(5.0)[:, None]
-    >>> bool(jnp.allclose(chebyshev(W, x, 2), W @ (W @ x)))
-    True
-    """
-    if contraction is None:
-        for _ in range(rounds):
-            x = W @ x
-        return x
-    a = 1 / jnp.asarray(contraction, x.dtype)
-    old, now, least, scale = x, a * (W @ x), 1, a
-    for _ in range(rounds - 1):
-        old, now, least, scale = now, 2 * a * (W @ now) - old, scale, 2 * a * scale - least
-    return now / scale

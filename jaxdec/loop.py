@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, PyTree
 
 from jaxdec import algorithms as _algorithms
-from jaxdec import checks, live, returned
+from jaxdec import checks, live, placement, returned
 from jaxdec._module import Constant, Keys, at_round, cast, seed_key
 from jaxdec.describe import describe, source
 from jaxdec.live.bar import bar
@@ -243,6 +243,7 @@ def run(
     callback_every: int | None = None,
     progress: bool = False,
     strict: bool = True,
+    devices: int | Sequence[Any] | None = None,
 ) -> Result:
     """Run one experiment, recording at rounds 0, every, 2 every, ..., rounds.
 
@@ -270,6 +271,9 @@ def run(
         progress: whether to show a progress bar, in a terminal or in a notebook.
         strict: whether a law that the algorithm needs, and the network does not have, is an error. If not it is a
             warning, and recorded in the result; without some laws no step can be taken, and they stay errors.
+        devices: how many devices, or which, the nodes are laid over in equal shares; None takes one. It changes nothing
+            of the result but the last bits. Between them goes what mixing needs: of a ring the rows at the ends of each
+            share, of the complete graph a mean, else all rows of what is mixed.
 
     Raises:
         TypeError: if something is not what belongs in its place.
@@ -289,6 +293,11 @@ def run(
     broken = check(algorithm, problem, network, rounds=rounds, every=every, strict=strict)
     parts = ready(*given, rounds=rounds)
     laws, measures, key = tuple(sorted(broken)), named(metrics), seed_key(seed)
+    if (where := placement.nodes(devices, problem.n)) is not None:
+        begin = parts[1].init(Keys.split(key).x0) if parts[3] is None else parts[3]
+        parts = *parts[:3], jnp.broadcast_to(begin, (problem.n, problem.d))
+    over = lambda tree: placement.over_nodes(tree, problem.n, where)
+    parts = over(parts)
     carried, of_record = outline(parts, measures)
     seers = watch(callback, callback_every, every, of_record)
     if stretch and seers.stretch:
@@ -322,7 +331,7 @@ def run(
             start, past = program(rounds=0), None
             trace = joined(start, program((jnp.asarray(t), start.carry), rounds=more))
         else:
-            trace = program((jnp.asarray(t), jax.tree.unflatten(structure, so_far.state)), rounds=more)
+            trace = program((jnp.asarray(t), jax.tree.unflatten(structure, over(so_far.state))), rounds=more)
             past = t, Cost._make(so_far.records[name] for name in Cost._fields)
         spent = total_cost(trace, more, every, parts[1].d, past)._asdict()
         leaves = jax.tree.leaves(trace.carry)

@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 
 from jaxdec import algorithms as A
-from jaxdec import networks, problems, sweep
+from jaxdec import networks, problems, run, sweep
 from jaxdec.metrics import consensus, loss
 from jaxdec.sweeps import load
 
@@ -129,3 +129,72 @@ assert free > 4 * limited, free
 np.testing.assert_allclose(results.loss, whole.loss, rtol=1e-12)
 """
     print(succeed(child(program)))
+
+
+NODES_OVER_DEVICES = """
+# PROCESS
+import re
+import sys
+import jax
+import numpy as np
+jax.config.update("jax_enable_x64", True)
+from jaxdec import algorithms, data, graphs, networks, placement, problems, run
+from jaxdec.loop import ready, simulate
+from jaxdec.metrics import DEFAULT, named
+
+n = 16
+cancer = data.breast_cancer()
+minibatches = problems.logistic(cancer, data.dirichlet(cancer, n=n, alpha=1.0), batch_size=4, l2=1e-3)
+noisy = problems.quadratic(n, 3, zeta=1.0, noise=0.2)
+regular = networks.static(graphs.metropolis(graphs.random_regular(n, 4)))
+CASES = (
+    (algorithms.GradientTracking(lr=0.05), noisy, networks.ring(n)),
+    (algorithms.MomentumTracking(lr=0.01), minibatches, regular),
+    (algorithms.KGT(lr=0.02, local_steps=3), minibatches, networks.lossy(networks.ring(n), 0.2)),
+    (algorithms.StochasticGradientPush(lr=0.05), noisy, networks.directed_exponential(n)),
+    (algorithms.SCAFFOLD(lr=0.05, local_steps=2), minibatches, networks.server(n, participation=0.5)),
+    (algorithms.D2(lr=0.05), noisy, networks.complete(n)),
+)
+for algorithm, problem, network in CASES[int(sys.argv[1]):int(sys.argv[2])]:
+    go = lambda **how: run(algorithm, problem, network, rounds=12, every=4, **how)
+    alone, spread = go(), go(devices=jax.devices())
+    for a, b in zip(jax.tree.leaves(spread.state), jax.tree.leaves(alone.state), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-13)
+    for name in alone.metrics:
+        np.testing.assert_allclose(spread.metrics[name], alone.metrics[name], rtol=1e-11, atol=1e-13)
+    where = {device.id for device in spread.state.x.sharding.device_set}
+    assert len(where) == 4, where
+
+# What is sent from device to device, by the compiled program.
+
+
+def sent(network):
+    parts = ready(algorithms.GradientTracking(lr=0.05), noisy, network, np.zeros((n, 3)), rounds=4)
+    parts = placement.over_nodes(parts, n, placement.nodes(4, n))
+    compiled = jax.jit(simulate, static_argnames=("rounds", "every", "metrics")).lower(
+        *parts, jax.random.key(0), None, rounds=4, every=4, metrics=named(DEFAULT)
+    ).compile()
+    kinds = "(all-gather|all-to-all|collective-permute|all-reduce)"
+    return set(re.findall(rf"= f64\\[(\\d+),3\\]\\S* {kinds}\\(", compiled.as_text()))
+
+assert {kind for _, kind in sent(networks.ring(n))} == {"collective-permute"}
+assert max(int(rows) for rows, _ in sent(networks.ring(n))) < n // 4
+assert sent(regular) == {(str(n), "all-gather")}
+"""
+
+
+def test_nodes_over_devices_give_the_results_of_one_device():
+    succeed(child(NODES_OVER_DEVICES, 0, 2, devices=4))
+
+
+@pytest.mark.slow
+def test_nodes_over_devices_give_the_results_of_one_device_of_every_kind_of_network():
+    succeed(child(NODES_OVER_DEVICES, 2, 6, devices=4))
+
+
+def test_a_run_over_devices_that_cannot_share_its_nodes_is_refused():
+    arguments = A.DSGD(lr=0.1), problems.quadratic(6, 3), networks.ring(6)
+    with pytest.raises(ValueError, match=r"devices=5, but there are 1"):
+        run(*arguments, rounds=2, devices=5)
+    with pytest.raises(ValueError, match=r"devices is a number of devices"):
+        run(*arguments, rounds=2, devices="all")

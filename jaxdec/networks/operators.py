@@ -176,8 +176,8 @@ class NeighbourTable(Masks):
 
     def __matmul__(self, x):
         column = (slice(None),) + (None,) * (x.ndim - 1)
-        out = jnp.zeros_like(x)
-        for k in range(self.indices.shape[1]):
+        out = self.weights[:, 0][column] * x
+        for k in range(1, self.indices.shape[1]):
             out = out + self.weights[:, k][column] * x[self.indices[:, k]]
         if self.rows.shape[0]:
             out = out.at[self.rows].add(self.values[column] * x[self.columns])

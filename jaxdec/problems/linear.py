@@ -80,7 +80,7 @@ class Logistic(Model):
 
 @module
 class Softmax(Model):
-    """loss(x; a, y) = log Σ_c exp(a'x_c) - a'x_y, x the (features, classes) matrix of all x_c, flattened."""
+    """loss(x; a, y) = log Σ_c exp(a'x_c) - a'x_y, x the (classes, features) matrix of all x_c, flattened."""
 
     bend: ClassVar[float | None] = 1 / 2
     convex: ClassVar[bool | None] = True
@@ -89,7 +89,7 @@ class Softmax(Model):
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
-        return ((self.features, self.classes),)
+        return ((self.classes, self.features),)
 
     def losses(self, x, inputs, targets):
         import optax
@@ -104,7 +104,7 @@ class Softmax(Model):
         return {"loss": jnp.mean(self.losses(x, inputs, targets)), "accuracy": jnp.mean(right, dtype=x.dtype)}
 
     def _logits(self, x, inputs):
-        return _scores(inputs, x.reshape(self.features, self.classes))
+        return _scores(inputs, x.reshape(self.classes, self.features).T)
 
 
 def least_squares(

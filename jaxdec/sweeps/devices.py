@@ -17,6 +17,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from jaxdec import placement
+
 __all__ = [
     "CELL",
     "CPU_CHUNK",
@@ -36,26 +38,8 @@ EVERYWHERE, CELLS = PartitionSpec(), PartitionSpec(CELL)
 
 
 def mesh(devices: int | Sequence[Any] | None) -> Mesh:
-    """The devices as one axis. None takes all, of all hosts; an integer the first so many.
-
-    Raises:
-        ValueError: if there are not so many, or some process would be left without.
-    """
-    everything = jax.devices()
-    if isinstance(devices, int | np.integer) and not isinstance(devices, bool):
-        if not 1 <= devices <= len(everything):
-            raise ValueError(f"devices={devices}, but there are {len(everything)}: {everything}")
-        chosen = everything[:devices]
-    else:
-        chosen = everything if devices is None else list(devices) if isinstance(devices, Sequence) else []
-    if not chosen or not all(isinstance(d, jax.Device) for d in chosen) or len(set(chosen)) < len(chosen):
-        raise ValueError(f"devices is a number of devices, a list of different ones, or None for all; got {devices!r}")
-    if (used := {d.process_index for d in chosen}) != set(range(jax.process_count())):
-        raise ValueError(
-            f"the devices given are those of processes {sorted(used)} of {jax.process_count()}; every process that "
-            "calls sweep takes part with at least one device"
-        )
-    return Mesh(np.asarray(chosen), (CELL,))
+    """The devices that configurations are spread over, see `placement.mesh`."""
+    return placement.mesh(devices, CELL)
 
 
 def default(where: Mesh) -> bool:

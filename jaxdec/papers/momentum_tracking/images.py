@@ -206,7 +206,7 @@ K_CLASS = Exhibit(
         "methods": tuple(METHODS),
         "rounds": 500,
         "seeds": 3,
-        "budget": 4,
+        "budget": 8,
     },
     fast={"given": "digits", "classes": (1, 10), "methods": ("DSGDm", "Momentum Tracking")}
     | {"rounds": 100, "seeds": 1, "budget": 4},

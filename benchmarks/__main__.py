@@ -14,7 +14,7 @@ import jax
 
 from benchmarks.timing import Table, machine, show
 
-NAMES = ("core", "cells", "sweep", "limits", "many", "convolution", "training", "outages", "events", "uneven")
+NAMES = ("core", "cells", "sweep", "limits", "nodes", "many", "convolution", "training", "outages", "events", "uneven")
 
 
 def parts(names: list[str]) -> Iterator[tuple[str, Callable[[], Table]]]:

@@ -125,10 +125,11 @@ def against_a_scan() -> Table:
         for (n, d), most in SIZES.items():
             problem, rounds = noisy(n, d), most // share
             keys = Keys.of(0)
-            ours = lambda a=algorithm, p=problem, w=network(n), r=rounds: (
+            among = network(n)
+            ours = lambda a=algorithm, p=problem, w=among, r=rounds: (
                 run(a, p, w, rounds=r, every=r, metrics=(consensus,)).state.x
             )
-            W = network(n).W if network is ring else None
+            W = among.W if network is ring else None
             theirs = lambda f=by_hand, a=algorithm, p=problem, w=W, k=keys, r=rounds: f(p, w, a, k, jnp.arange(r))
             np.testing.assert_allclose(ours(), theirs(), rtol=1e-9, atol=1e-12)
             a, b, ratio = in_turn(ours, theirs, pairs=11)

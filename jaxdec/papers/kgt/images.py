@@ -151,7 +151,7 @@ def _exhibit(name: str, title: str, model: Model, hidden: str, ahead: Mapping[st
                 budgets=("default", "full"),
             ),
             Claim(
-                "K-GT's test accuracy above local DSGD's, on digits, the mean of the nodes' own, in points",
+                "K-GT's test accuracy above local DSGD's on digits, the mean of the nodes', in points",
                 _ahead,
                 least=5,
                 source="seen",

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from jaxdec import compressors as C
+from jaxdec.compressors.largest import largest
 from jaxdec.loop import cast
 
 pytestmark = pytest.mark.sampled(2)
@@ -390,3 +391,16 @@ def test_algorithms_refuse_compressors_that_they_cannot_use():
     for wrong in (C.TopK, None, "top-k"):
         with pytest.raises(TypeError, match=r"MCM needs a compressor"):
             C.require_unbiased(wrong, "MCM")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_k_largest_are_those_of_a_stable_sort_however_they_are_found(dtype):
+    rng = np.random.default_rng(0)
+    for n, d in ((3, 1), (4, 7), (2, 1024), (2, 1500)):
+        draws = rng.random((n, d))
+        for scores in (draws, np.zeros((n, d)), np.round(3 * draws), np.full((n, d), np.inf)):
+            scores = scores.astype(dtype)
+            for k in sorted({1, max(1, d // 10), max(1, d // 2), d}):
+                expected = np.zeros((n, d), bool)
+                np.put_along_axis(expected, np.argsort(-scores, axis=1, kind="stable")[:, :k], True, axis=1)
+                np.testing.assert_array_equal(largest(jnp.asarray(scores), k), expected)

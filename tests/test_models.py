@@ -206,3 +206,14 @@ def test_another_convolution_can_be_put_in():
     native = models.MNISTCNN(conv=partial(nn.Conv, conv_general_dilated=nn.convolution("native")))
     variables = models.MNISTCNN().init(jax.random.key(0), images)
     np.testing.assert_allclose(native.apply(variables, images), models.MNISTCNN().apply(variables, images), atol=1e-10)
+
+
+@pytest.mark.parametrize("network", [models.MNISTCNN(), models.FashionSimpleNet()])
+def test_networks_of_pytorch_start_as_its_layers_do(network):
+    """Weights and biases uniform in ±1/√fan_in, of every layer its own."""
+    variables = network.init(jax.random.key(0), jnp.zeros((1, 28, 28, 1)))["params"]
+    for layer in variables.values():
+        bound = np.prod(layer["kernel"].shape[:-1]) ** -0.5
+        for drawn in layer.values():
+            assert np.abs(drawn).max() <= bound
+            assert np.abs(np.abs(drawn).mean() / bound - 1 / 2) < 4 / np.sqrt(12 * drawn.size)

@@ -25,11 +25,12 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from jaxdec import checks
 from jaxdec._module import module, static
 from jaxdec.compressors import codes
+from jaxdec.compressors.largest import largest
 from jaxdec.types import Iterates, PRNGKey, ScalarLike, Vector
 
 __all__ = [
@@ -171,7 +172,7 @@ class RandK:
 
     def __call__(self, key: PRNGKey, x: Iterates, blocks: Blocks | None = None) -> Message:
         def keep(x, u, k):
-            return Message(jnp.where(_largest(u, k), x * (x.shape[1] / k), 0), 32 * k)
+            return Message(jnp.where(largest(u, k), x * (x.shape[1] / k), 0), 32 * k)
 
         return _blockwise(keep, self, blocks, x, jax.random.uniform(key, x.shape, x.dtype))
 
@@ -222,7 +223,7 @@ class TopK:
 
     def __call__(self, key: PRNGKey, x: Iterates, blocks: Blocks | None = None) -> Message:
         def keep(x, k):
-            return Message(jnp.where(_largest(jnp.abs(x), k), x, 0), k * (32 + (x.shape[1] - 1).bit_length()))
+            return Message(jnp.where(largest(jnp.abs(x), k), x, 0), k * (32 + (x.shape[1] - 1).bit_length()))
 
         return _blockwise(keep, self, blocks, x)
 
@@ -367,9 +368,3 @@ def _settings(compressor: Any, d: int, blocks: Blocks | None) -> list[tuple[int,
 def _check_k(compressor: Any) -> None:
     for k in compressor.k if isinstance(compressor.k, tuple) else (compressor.k,):
         checks.integer(f"{type(compressor).__name__}.k", k)
-
-
-def _largest(score: Float[Array, "n d"], k: int) -> Bool[Array, "n d"]:
-    """The k largest entries of each row, exactly k of them."""
-    rows = jnp.arange(score.shape[0])[:, None]
-    return jnp.zeros(score.shape, bool).at[rows, jax.lax.top_k(score, k)[1]].set(True)

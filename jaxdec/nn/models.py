@@ -2,12 +2,17 @@
 
 A network with dropout has an argument `train`; `problems.neural` sets it for the gradients of minibatches. `conv` is
 the layer that convolves: `nn.Conv`, which is fast for per-node weights, or another with the arguments of `linen.Conv`.
+
+`MNISTCNN`, `FashionSimpleNet` and `LeNet` start as the layers of PyTorch do, weights and biases uniform in ±1/√fan_in, a
+variance of a third of that which the others have from Flax: with three times as much MCM loses 7 points of accuracy in
+its first ten epochs on MNIST, and others lose none.
 """
 
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal
 
+import jax
 import jax.numpy as jnp
 from flax import linen
 
@@ -21,6 +26,23 @@ _norm = partial(linen.GroupNorm, epsilon=1e-5)  # that of PyTorch
 
 def _flat(x):
     return x.reshape(len(x), -1)
+
+
+def _as_in_pytorch(fan_in: int) -> dict[str, Any]:
+    """How layers of PyTorch start: weights and biases uniform in ±1/√fan_in."""
+
+    def within(key, shape, dtype=jnp.float32):
+        return jax.random.uniform(key, shape, dtype, -(fan_in**-0.5), fan_in**-0.5)
+
+    return {"kernel_init": within, "bias_init": within}
+
+
+def _dense(features, x):
+    return linen.Dense(features, **_as_in_pytorch(x.shape[-1]))(x)
+
+
+def _conv(kind, channels, side, x, **how):
+    return kind(channels, (side, side), **how, **_as_in_pytorch(side**2 * x.shape[-1]))(x)
 
 
 class Softmax(linen.Module):
@@ -76,12 +98,12 @@ class MNISTCNN(linen.Module):
 
     @linen.compact
     def __call__(self, x, train: bool = False):
-        x = linen.relu(_pool(self.conv(10, (5, 5), padding="VALID")(x)))
-        x = self.conv(20, (5, 5), padding="VALID")(x)
+        x = linen.relu(_pool(_conv(self.conv, 10, 5, x, padding="VALID")))
+        x = _conv(self.conv, 20, 5, x, padding="VALID")
         x = linen.Dropout(0.5, broadcast_dims=(1, 2), deterministic=not train)(x)
-        x = linen.relu(linen.Dense(50)(_flat(linen.relu(_pool(x)))))
+        x = linen.relu(_dense(50, _flat(linen.relu(_pool(x)))))
         x = linen.Dropout(0.5, deterministic=not train)(x)
-        return linen.Dense(self.classes)(x)
+        return _dense(self.classes, x)
 
 
 class FashionSimpleNet(linen.Module):
@@ -96,11 +118,11 @@ class FashionSimpleNet(linen.Module):
 
     @linen.compact
     def __call__(self, x, train: bool = False):
-        x = _pool(linen.relu(self.conv(32, (3, 3), padding=1)(x)))
-        x = _pool(linen.relu(self.conv(64, (3, 3), padding=1)(x)))
+        x = _pool(linen.relu(_conv(self.conv, 32, 3, x, padding=1)))
+        x = _pool(linen.relu(_conv(self.conv, 64, 3, x, padding=1)))
         x = linen.Dropout(0.5, deterministic=not train)(_flat(x))
-        x = linen.relu(linen.Dense(128)(x))
-        return linen.Dense(self.classes)(x)
+        x = linen.relu(_dense(128, x))
+        return _dense(self.classes, x)
 
 
 class LeNet(linen.Module):
@@ -116,11 +138,11 @@ class LeNet(linen.Module):
     @linen.compact
     def __call__(self, x):
         for channels in (6, 16):
-            x = _pool(linen.tanh(self.conv(channels, (5, 5), padding="VALID")(x)))
+            x = _pool(linen.tanh(_conv(self.conv, channels, 5, x, padding="VALID")))
         x = _flat(x)
         for features in (120, 84):
-            x = linen.tanh(linen.Dense(features)(x))
-        return linen.Dense(self.classes)(x)
+            x = linen.tanh(_dense(features, x))
+        return _dense(self.classes, x)
 
 
 class LeNetGroupNorm(linen.Module):

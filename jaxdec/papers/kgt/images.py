@@ -136,8 +136,8 @@ def _exhibit(name: str, title: str, model: Model, hidden: str, ahead: Mapping[st
                 must=False,
                 source="independent",
                 where="a program written apart",
-                why="more progress in a round; with steps tuned over so wide a grid one local step may be as long as 20 "
-                "together, and the ring is the bottleneck",
+                why="more progress in a round; where steps are tuned over a wide grid one local step may be as long as "
+                "20 together, and the ring is the bottleneck",
                 budgets=("default", "full"),
             ),
             Claim(

@@ -275,7 +275,7 @@ OTHERS += [
 
 # Second-order methods of graphs, in test_second_order.
 OTHERS += [
-    Case(A.NetworkDANE(penalty=1.0), None, exact=True),
+    Case(A.NetworkDANE(lr=0.5, penalty=2.0), None, exact=True),
     Case(A.NewtonRaphsonConsensus(lr=0.3, curvature=0.1), None, exact=True),
 ]
 

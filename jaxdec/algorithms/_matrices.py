@@ -7,8 +7,8 @@ where two factors are smaller than it, r (a + b) < a b; all others, and vectors,
 import math
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
-from jax.lax import Precision
 from jaxtyping import Array, Float
 
 __all__ = ["Matrix", "factors", "matrices", "orthonormal", "product", "rest"]
@@ -64,4 +64,4 @@ def orthonormal(p: Float[Array, "*many k r"]) -> Float[Array, "*many k r"]:
 
 def product(a: Any, b: Any) -> Any:
     """A @ b, in the precision of the run."""
-    return jnp.matmul(a, b, precision=Precision.HIGHEST)
+    return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)

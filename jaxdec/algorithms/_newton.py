@@ -8,7 +8,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.lax import Precision
 from jaxtyping import Array, Float
 
 from jaxdec import checks
@@ -32,8 +31,8 @@ def solved(H: Float[Array, "n d d"], g: Iterates) -> Iterates:
 def above(H: Float[Array, "n d d"], least: ScalarLike, g: Iterates) -> Iterates:
     """[H_i]^-1 g_i, the eigenvalues of the symmetric H_i that are below the least being raised to it."""
     values, vectors = jnp.linalg.eigh(H)
-    along = jnp.einsum("nij,ni->nj", vectors, g, precision=Precision.HIGHEST)
-    return jnp.einsum("nij,nj->ni", vectors, along / jnp.maximum(values, least), precision=Precision.HIGHEST)
+    along = jnp.einsum("nij,ni->nj", vectors, g, precision=jax.lax.Precision.HIGHEST)
+    return jnp.einsum("nij,nj->ni", vectors, along / jnp.maximum(values, least), precision=jax.lax.Precision.HIGHEST)
 
 
 def minimized(problem: Any, start: Iterates, c: Iterates, penalty: ScalarLike, steps: int) -> Iterates:

@@ -2,8 +2,8 @@
 
 from typing import ClassVar, NamedTuple
 
+import jax
 import jax.numpy as jnp
-from jax.lax import Precision
 from jaxtyping import Array, Float
 
 from jaxdec import checks
@@ -72,7 +72,7 @@ class NewtonRaphsonConsensus:
 
     def step(self, problem, s, r):
         H = problem.hessian(s.x)
-        g = jnp.einsum("nij,nj->ni", H, s.x, precision=Precision.HIGHEST) - problem.grad(s.x)
+        g = jnp.einsum("nij,nj->ni", H, s.x, precision=jax.lax.Precision.HIGHEST) - problem.grad(s.x)
         h = packed(H)
         y = r.W @ (s.y + g - s.g)
         z = r.W @ (s.z + h - s.h)

@@ -15,6 +15,7 @@ from jaxdec import algorithms as A
 from jaxdec import compressors as C
 from jaxdec import networks, run
 from jaxdec.compressors import three_point
+from jaxdec.spec import from_toml
 
 Change, Difference, Lazy = three_point.Change, three_point.Difference, three_point.Lazy
 Reset, Then = three_point.Reset, three_point.Then
@@ -108,6 +109,27 @@ def test_messages_are_counted_and_silence_costs_nothing():
     assert lag.vectors[-1] < 0.8 * ROUNDS
     v5, resets = result(three(V5), EVERYBODY, NOISE, SHORT).cost, sum(coin(t) for t in range(SHORT))
     np.testing.assert_allclose(v5.bits[-1], 32 * D * (1 + resets) + 2 * bits * (SHORT - resets))
+
+
+FILE = """
+rounds = 10
+problem = { type = "quadratic", n = 6, d = 3 }
+network = { type = "server", n = 6 }
+[algorithm]
+type = "ThreePC"
+lr = 0.1
+[algorithm.mechanism]
+type = "Then"
+first = { type = "Change", compressor = { type = "RandK", k = 1 } }
+compressor = { type = "TopK", k = 1 }
+"""
+
+
+def test_a_file_may_compose_them(tmp_path):
+    path = tmp_path / "sweep.toml"
+    path.write_text(FILE, encoding="utf-8")
+    mechanism = Then(Change(C.RandK(k=1)), C.TopK(k=1))
+    assert repr(from_toml(path)["algorithms"]) == repr(A.ThreePC(lr=0.1, mechanism=mechanism))
 
 
 def test_what_is_no_mechanism_or_wrong_in_itself_is_refused():

@@ -10,6 +10,7 @@ from typing import Any
 
 from jaxdec import algorithms, compressors, data, graphs, metrics, networks, problems, scaling
 from jaxdec.checks.lawful import facts
+from jaxdec.compressors import three_point
 from jaxdec.data import Dataset, Partition
 from jaxdec.graphs import Graph
 from jaxdec.networks import clocks, delays, outages, selection
@@ -36,7 +37,7 @@ __all__ = [
 LAWS = (outages, clocks, delays, selection)  # of what is random in a network
 MODULES = {
     module.__name__.split(".")[-1]: module
-    for module in (algorithms, problems, regularizers, networks, *LAWS, data, graphs, compressors, scaling)
+    for module in (algorithms, problems, regularizers, networks, *LAWS, data, graphs, compressors, three_point, scaling)
 }
 
 
@@ -106,6 +107,7 @@ SECTIONS: tuple[tuple[str, ModuleType, Callable[[Any], bool]], ...] = (
     ("Partitions", data, _makes(Partition)),
     ("Models", models, inspect.isclass),
     ("Compressors", compressors, inspect.isclass),
+    ("Three-point compressors", three_point, inspect.isclass),
     ("Scalings", scaling, inspect.isclass),
 )
 

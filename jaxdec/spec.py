@@ -55,6 +55,7 @@ from jax.tree_util import Partial
 from jaxdec import algorithms, checks, compressors, data, graphs, networks, problems, scaling
 from jaxdec._module import step_sizes
 from jaxdec.catalogue import MODULES, measures, nearest, public
+from jaxdec.compressors import three_point
 from jaxdec.networks import clocks, delays, outages, selection
 from jaxdec.problems import regularizers
 from jaxdec.storage.places import located
@@ -70,6 +71,7 @@ HOMES = (  # where an unqualified type of an argument is looked up, by the argum
     (r"networks?", networks),
     (r"data|dataset|partition", data),
     (r"(.*_)?compressor", compressors),
+    (r"mechanism|first|other", three_point),
     (r"scaling", scaling),
     (r"regularizer", regularizers),
     (r"loss|activity", outages),

@@ -15,9 +15,11 @@ from reference import decentralized as reference
 from reference import directed, primal_dual, relay, running_sums
 from rounds import fold
 from samples import PROBLEM as SAMPLES
+from tensors import PROBLEM as TENSORS
 
 from jaxdec import algorithms as A
 from jaxdec import compressors, graphs, networks, problems, scaling, testing
+from jaxdec.compressors import three_point
 from jaxdec.loop import Keys
 from jaxdec.networks import clocks
 from jaxdec.testing import gradients  # noqa: F401  what tests that import this file take from it
@@ -268,6 +270,13 @@ OTHERS += [
     Case(A.GTHSGD(lr=0.1, beta=0.3), None, exact=True),
     Case(A.DESTRESS(lr=0.03, period=3), None, **SAMPLED),
     Case(A.DSPIDERSFO(lr=0.05, period=3), None, zero_sum="c", **SAMPLED),
+    Case(A.LTADMMVR(lr=0.05, local_steps=2, penalty=0.3, consensus_lr=0.2), None, **SAMPLED),
+]
+
+# Second-order methods of graphs, in test_second_order.
+OTHERS += [
+    Case(A.NetworkDANE(lr=0.5, penalty=2.0), None, exact=True),
+    Case(A.NewtonRaphsonConsensus(lr=0.3, curvature=0.1), None, exact=True),
 ]
 
 # Methods of events, in test_asynchronous.
@@ -353,6 +362,20 @@ OTHERS += [
         A.SARAH(lr=0.1, period=3),
         A.PAGE(lr=0.1, probability=0.2),
     )
+]
+# Three-point compressors, in test_three_point.
+RESET = three_point.Reset(three_point.Change(QUANTIZER), probability=0.3)
+THREE = A.ThreePC(lr=0.1, mechanism=three_point.Lazy(RESET, trigger=1.0))
+OTHERS += [Case(THREE, None, exact=False, network=networks.server(N))]
+# Of matrices, in test_low_rank.
+OTHERS += [
+    Case(A.PowerSGD(lr=0.1, rank=1, momentum=0.3), None, exact=True, problem=TENSORS, network=networks.server(N)),
+    Case(A.PowerGossip(lr=0.1, rank=1), None, exact=False, problem=TENSORS),
+]
+# Second-order methods of a server, in test_second_order.
+OTHERS += [
+    Case(a, None, exact=True, network=networks.server(N))
+    for a in (A.DANE(penalty=0.5), A.GIANT(products=2, lr=0.5), A.FedNL(compressors.RankR(rank=1)))
 ]
 OTHERS += [
     Case(a, None, exact=False, network=networks.server(N, cohort=N // 2 if a.absent == "own" else None)) for a in SERVER

@@ -17,6 +17,7 @@ from .cpp import CPP
 from .d2 import D2, NIDS, ExactDiffusion
 from .d_spider_sfo import DSPIDERSFO
 from .dadam import DAdam, DAMSGrad
+from .dane import DANE, NetworkDANE
 from .dasha import DASHA, DASHAMVR
 from .dcd_psgd import DCDPSGD, ECDPSGD
 from .decentlam import DecentLaM
@@ -41,12 +42,14 @@ from .fedbuff import FedBuff
 from .fedcom import FedCOM, FedCOMGATE, FedPAQ
 from .feddyn import FedDyn
 from .fedexp import FedExP
+from .fednl import FedNL
 from .fednova import FedNova
 from .fedopt import FedOpt
 from .fedpd import FedPD
 from .fedprox import FedProx
 from .fedsplit import FedLT, FedSplit
 from .ghost import ArtemisND, Ghost
+from .giant import GIANT
 from .gradient_tracking import GradientTracking
 from .gradient_tracking_hb import GradientTrackingHB
 from .gradskip import GradSkip
@@ -60,17 +63,20 @@ from .lead import LEAD
 from .led import LED
 from .local_sgd import LocalSGD
 from .locodl import LoCoDL
-from .lt_admm import LTADMM
+from .lt_admm import LTADMM, LTADMMVR
 from .marina import MARINA, PPMARINA, VRMARINA
 from .mcm import MCM, RandMCM
 from .mime import Mime, MimeLite
 from .momentum_tracking import MomentumTracking
 from .motef import MoTEF
+from .newton_raphson_consensus import NewtonRaphsonConsensus
 from .opapc import OPAPC
 from .overview import find as find
 from .overview import table as table
 from .pg_extra import PGEXTRA
+from .power_gossip import PowerGossip
 from .power_of_choice import PowerOfChoice
+from .power_sgd import PowerSGD
 from .prox_nids import ProxGT, ProxNIDS
 from .proxskip import ProxSkip, Scaffnew
 from .push_diging import PushDIGing
@@ -93,6 +99,7 @@ from .simple_gt import SimpleGT
 from .slowmo import SlowMo
 from .svrg import LSVRG, SVRG
 from .swift import SWIFT
+from .three_pc import ThreePC
 from .vr_proxskip import VRProxSkip
 from .wang_elia import WangElia
 
@@ -107,6 +114,7 @@ __all__ = [
     "CPP",
     "D2",
     "DADMM",
+    "DANE",
     "DASHA",
     "DASHAMVR",
     "DCDPSGD",
@@ -122,6 +130,7 @@ __all__ = [
     "EF21",
     "EF21SGDM",
     "EXTRA",
+    "GIANT",
     "GTHSGD",
     "GTSAGA",
     "GTSARAH",
@@ -131,6 +140,7 @@ __all__ = [
     "LED",
     "LSVRG",
     "LTADMM",
+    "LTADMMVR",
     "MARINA",
     "MCM",
     "NIDS",
@@ -180,6 +190,7 @@ __all__ = [
     "FedDyn",
     "FedExP",
     "FedLT",
+    "FedNL",
     "FedNova",
     "FedOpt",
     "FedPAQ",
@@ -202,8 +213,12 @@ __all__ = [
     "MimeLite",
     "MoTEF",
     "MomentumTracking",
+    "NetworkDANE",
+    "NewtonRaphsonConsensus",
     "PeriodicalGT",
+    "PowerGossip",
     "PowerOfChoice",
+    "PowerSGD",
     "ProxGT",
     "ProxNIDS",
     "ProxSkip",
@@ -228,6 +243,7 @@ __all__ = [
     "SimpleGT",
     "SlowMo",
     "StochasticGradientPush",
+    "ThreePC",
     "VRProxSkip",
     "WangElia",
     "delayed",

@@ -23,7 +23,7 @@ FAMILIES = {
 }
 GRAPH = "graph"
 TRAITS = {  # by fields
-    "compression": ("compressor", "down_compressor"),
+    "compression": ("compressor", "down_compressor", "mechanism", "rank"),
     "local steps": ("local_steps",),
     "momentum": ("momentum", "outer_momentum"),
     "adaptive steps": ("b2", "scaling", "server_optimizer"),
@@ -43,7 +43,8 @@ class Row:
     paper: str  # the authors and the year of its first reference
     arxiv: tuple[str, ...]  # all numbers that it refers to
     needs: frozenset[str]  # laws of the network
-    grads: str  # minibatch gradients of a round, per node or client; "full" is an exact one, "prox" a proximal step
+    grads: str  # minibatch gradients of a round, per node or client; "full" is a pass over all samples, for a gradient
+    # or a Hessian, "prox" a proximal step
     vectors: str  # d-vectors sent in a round, to each neighbour or up
     loss: str  # "yes" on networks whose messages are lost, known to both ends; "unknown" where nobody knows, too
     sleep: str  # "yes" where nodes or clients may be absent; "not promised" where convergence is not; "" for no
@@ -173,7 +174,7 @@ def _grads(cost: str) -> str:
 
 
 def _vectors(cost: str) -> str:
-    if count := re.search(r"\b(one|two|three|2 K_in) (?:compressed )?d-vectors?", cost):
+    if count := re.search(r"(\bone|\btwo|\bthree|\b2 K_in|\(d \+ 3\)/2) (?:compressed )?d-vectors?", cost):
         along = len(re.findall(r"d-vector along|along each arc of C", cost))  # each arc of R, and of C
         return str(along) if along else WORDS.get(count[1], count[1])
     return "1" if "the message" in cost or "d bits up" in cost else ""

@@ -1,5 +1,6 @@
 """Compressors: what a node sends instead of its vector, how many bits that takes, and sending against a memory."""
 
+from jaxdec.compressors import three_point
 from jaxdec.compressors.maps import (
     Compressor,
     Identity,
@@ -17,6 +18,7 @@ from jaxdec.compressors.maps import (
     require_unbiased,
 )
 from jaxdec.compressors.natural import NaturalCompression, NaturalDithering, ternary
+from jaxdec.compressors.symmetric import RankR
 
 __all__ = [
     "Compressor",
@@ -27,6 +29,7 @@ __all__ = [
     "Quantization",
     "RandK",
     "RandP",
+    "RankR",
     "Scaled",
     "ScaledSign",
     "TopK",
@@ -36,6 +39,7 @@ __all__ = [
     "require_contractive",
     "require_unbiased",
     "ternary",
+    "three_point",
 ]
 
 

@@ -15,6 +15,7 @@ own, with its own norm and its own constants.
 | `RandP(p)` | yes | omega = (1 - p) / p | 32 for each entry kept |
 | `TopK(k)` | no | delta = k / d | k (32 + ⌈log2 d⌉) |
 | `ScaledSign()` | no | delta = 1 / d | 32 + d |
+| `RankR(rank)`, of symmetric (d, d) matrices | no | delta = rank / d | rank (32 d + 1) |
 | `Scaled(compressor)` | no | delta = 1 / (1 + omega) | the compressor's |
 """
 
@@ -48,6 +49,7 @@ __all__ = [
     "levels_for_bits",
     "require_compressor",
     "require_contractive",
+    "require_three_point",
     "require_unbiased",
 ]
 
@@ -331,6 +333,15 @@ def require_compressor(compressor: Any, algorithm: str) -> None:
     if isinstance(compressor, type) or not hasattr(compressor, "unbiased"):
         raise TypeError(f"{algorithm} needs a compressor like Quantization(levels=1) or Identity(); got {compressor!r}")
     compressor.check()
+
+
+def require_three_point(mechanism: Any, algorithm: str) -> None:
+    """Refuse what is no three-point compressor, or one whose parts are wrong."""
+    if isinstance(mechanism, type) or hasattr(mechanism, "unbiased") or not callable(mechanism):
+        raise TypeError(
+            f"{algorithm} needs a three-point compressor like three_point.Difference(TopK(k=1)); got {mechanism!r}"
+        )
+    checks.own(mechanism)
 
 
 def _blockwise(f: Callable[..., Message], compressor: Any, blocks: Blocks | None, *arrays: Array) -> Message:

@@ -144,6 +144,11 @@ class Problem:
         """Hessian-vector products, by differentiating `grad`."""
         return jax.jvp(lambda x: self.grad(x, batch), (x,), (v,))[1]
 
+    def hessian(self, x: Iterates, batch: Batch = None) -> Float[Array, "n d d"]:
+        """The Hessians, by their products with the unit vectors: n d² numbers, and as much time as d gradients."""
+        column = lambda e: self.hvp(x, jnp.broadcast_to(e, x.shape), batch)
+        return jax.vmap(column, out_axes=2)(jnp.eye(x.shape[1], dtype=x.dtype))
+
     def prox(self, x: Iterates, step: ScalarLike | Float[Array, "n 1"]) -> Iterates:
         """argmin_z f_i(z) + ‖z - x_i‖² / (2 step_i), by Newton's method with conjugate gradients.
 
@@ -231,6 +236,9 @@ class Taken(Problem):
 
     def hvp(self, x, v, batch=None):
         return self.whole.hvp(self._among_all(x), self._among_all(v), batch)[self.clients]
+
+    def hessian(self, x, batch=None):
+        return self.whole.hessian(self._among_all(x), batch)[self.clients]
 
     def prox(self, x, step):
         if jnp.ndim(step):

@@ -64,6 +64,11 @@ class Quadratic(Problem):
     def hvp(self, x, v, batch=None):
         return self._times(v)
 
+    def hessian(self, x, batch=None):
+        """The A_i, wherever x is."""
+        A = jnp.asarray(self.A, x.dtype)
+        return A if A.ndim == 3 else A[:, :, None] * jnp.eye(self.d, dtype=x.dtype)[None]
+
     def prox(self, x, step):
         """Exact; it needs 1 + step a > 0 for all eigenvalues a of the A_i, without which there is no minimizer."""
         if self.A.ndim == 2:

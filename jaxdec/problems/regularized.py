@@ -82,6 +82,9 @@ class Composite(Problem):
     def hvp(self, x, v, batch=None):
         return self.smooth.hvp(x, v, batch)
 
+    def hessian(self, x, batch=None):
+        return self.smooth.hessian(x, batch)
+
     def prox(self, x, step):
         return self.smooth.prox(x, step)
 

@@ -13,7 +13,7 @@ __all__ = ["Counted", "CountedOperator", "CountedProblem", "counted"]
 class Counted(NamedTuple):
     """What a step did. Two evaluations of one gradient, at one point with one minibatch, are one."""
 
-    gradients: dict[Any, int]  # by point and minibatch; how many of the nodes computed them
+    gradients: dict[Any, int]  # by point and minibatch; how many of the nodes computed them, d times of a Hessian
     whole: dict[Any, int]  # the same of those on all of the nodes' data
     drawn: list[int]  # the numbers of the minibatches
     keys: list[Any]  # the keys they were drawn with
@@ -58,17 +58,20 @@ class CountedProblem:
     def hvp(self, x, v, batch=None):
         return self._evaluated("hvp", x, v, batch)
 
+    def hessian(self, x, batch=None):
+        return self._evaluated("hessian", x, batch, times=self._problem.d)
+
     def take(self, clients):
         return CountedProblem(self._problem.take(clients), self._seen)
 
-    def _evaluated(self, name: str, *arguments: Any) -> Any:
+    def _evaluated(self, name: str, *arguments: Any, times: int = 1) -> Any:
         arrays = jax.tree.leaves(arguments)
         if any(isinstance(a, jax.core.Tracer) for a in arrays):
             self._seen.missed.append("it evaluates gradients inside of a transformation of JAX")
         else:
             what = name, *(np.asarray(_data(a)).tobytes() for a in arrays)
             on = self._seen.whole if arguments[-1] is None else self._seen.gradients
-            on[what] = arguments[0].shape[0]
+            on[what] = times * arguments[0].shape[0]
         return getattr(self._problem, name)(*arguments)
 
 

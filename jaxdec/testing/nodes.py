@@ -49,14 +49,14 @@ def reported_cost_is_the_counted_cost(s: Subject) -> str:
     for t, step in enumerate(s.hand[1:]):
         if step.seen.arcs:
             return f"{seen}; what is sent on arcs is not counted"
-        sent = sum(len(shape) == 2 for shape in step.seen.sent)  # the mass of push-sum is a number
+        sent = sum(shape[1] / s.problem.d for shape in step.seen.sent if len(shape) == 2)  # push-sum's mass is a number
         share = step.r.sent if s.facts.absent == "own" else 1  # of the arcs; the loop sees to it for other methods
         expect(
             abs(float(step.cost.vectors) - float(share) * sent) < 1e-12,
-            f"expected a cost of {share * sent} vectors in round {t}, as were multiplied by W, "
+            f"expected a cost of {share * sent:g} vectors in round {t}, as were multiplied by W, "
             f"{float(step.cost.vectors):g} are reported; look at the vectors of the Cost that step returns",
         )
-    return f"{seen}, {'no' if sent == 0 else sent} vector{'s' * (sent != 1)} in the last"
+    return f"{seen}, {'no' if sent == 0 else f'{sent:g}'} vector{'s' * (sent != 1)} in the last"
 
 
 def messages_are_as_many_as_hops(s: Subject) -> str:

@@ -196,6 +196,20 @@ def sign_sgd(grad, x0, rounds, *, n, lr, momentum, present):
     return np.array(history)
 
 
+def three_pc(grad, x0, rounds, *, n, lr, mechanism):
+    """3PC of arXiv 2202.00998, as recalled; `mechanism(t, i, h, y, x)` is the new memory of client i."""
+    x = np.array(x0)
+    old = [np.array(grad(i, x, 0)) for i in range(n)]
+    h, history = [v.copy() for v in old], [x]
+    for t in range(rounds):
+        for i in range(n):
+            g = grad(i, x, t)
+            h[i], old[i] = mechanism(t, i, h[i], old[i], g), g
+        x = x - lr * sum(h) / n
+        history.append(x)
+    return np.array(history)
+
+
 def clag(grad, x0, rounds, *, n, lr, up, trigger):
     """CLAG of arXiv 2202.00998, as recalled."""
     x = np.array(x0)

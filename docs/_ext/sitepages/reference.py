@@ -25,6 +25,7 @@ MODULES = (
     "jaxdec.graphs",
     "jaxdec.data",
     "jaxdec.compressors",
+    "jaxdec.compressors.three_point",
     "jaxdec.scaling",
     "jaxdec.nn",
     "jaxdec.nn.models",

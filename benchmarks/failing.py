@@ -60,6 +60,7 @@ EXACT = {
     "DADMM, lr = 1 / penalty": A.DADMM(penalty=1.0),
     "DLM": A.DLM(lr=1.0, penalty=0.25),
     "LTADMM": A.LTADMM(lr=1.0, penalty=0.25, consensus_lr=0.25, **K),
+    "LTADMMVR": A.LTADMMVR(lr=1.0, penalty=0.25, consensus_lr=0.25, **K),
     "ATG (ADMM-tracking)": A.ATG(lr=1.0, damping=0.5),
     "DiNNO": A.DiNNO(lr=1.0, penalty=0.25, **K),
     "GTAdam": A.GTAdam(lr=1.0, eps=1.0),

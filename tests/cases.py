@@ -268,6 +268,7 @@ OTHERS += [
     Case(A.GTHSGD(lr=0.1, beta=0.3), None, exact=True),
     Case(A.DESTRESS(lr=0.03, period=3), None, **SAMPLED),
     Case(A.DSPIDERSFO(lr=0.05, period=3), None, zero_sum="c", **SAMPLED),
+    Case(A.LTADMMVR(lr=0.05, local_steps=2, penalty=0.3, consensus_lr=0.2), None, **SAMPLED),
 ]
 
 # Methods of events, in test_asynchronous.

@@ -47,6 +47,8 @@ def coins(name, probability):
 CHEBYSHEV = A.DESTRESS(lr=0.05, period=4, probability=0.6, inner_gossips=2, outer_gossips=3, contraction=ALPHA)
 SAGA, SVRG, SARAH = A.GTSAGA(lr=0.05), A.GTSVRG(lr=0.05, period=4), A.GTSARAH(lr=0.05, inner_steps=3)
 HSGD, SPIDER = A.GTHSGD(lr=0.05, beta=0.3), A.DSPIDERSFO(lr=0.05, period=4)
+EDGES = {"local_steps": 3, "penalty": 0.5, "consensus_lr": 0.2, "relaxation": 0.6}
+ADMM = A.LTADMMVR(lr=0.05, **EDGES)
 GOSSIPS = {"inner": reference.chebyshev(W, ALPHA, 2), "outer": reference.chebyshev(W, ALPHA, 3)}
 LOOPS = [
     (SAGA, reference.gt_saga, {}),
@@ -55,8 +57,11 @@ LOOPS = [
     (HSGD, reference.gt_hsgd, {"beta": 0.3}),
     (CHEBYSHEV, reference.destress, {"period": 4, "coins": coins("takes part", 0.6), "prob": 0.6, **GOSSIPS}),
     (SPIDER, reference.d_spider_sfo, {"period": 4}),
+    (ADMM, reference.lt_admm_vr, {"renewal": "never", "stored": "used", **EDGES}),
 ]
+NEXT = {"renewal": "round", "stored": "next", **EDGES}
 VARIANTS = [
+    (A.LTADMMVR(lr=0.05, **NEXT), reference.lt_admm_vr, NEXT),
     (A.GTSAGA(lr=0.05, form="atc"), reference.gt_saga, {"form": "atc"}),
     (A.GTSVRG(lr=0.05, period=3, form="atc"), reference.gt_svrg, {"period": 3, "form": "atc"}),
     (A.DGET(lr=0.05, period=4), reference.gt_sarah, {"inner_steps": 3}),
@@ -118,6 +123,10 @@ def test_a_full_gradient_in_every_round_is_the_exact_method():
     same(path(A.GTHSGD(lr=0.05, beta=0.3), EXACT), path(A.GTSAGA(lr=0.05, form="atc"), EXACT))
 
 
+def test_with_exact_gradients_lt_admm_vr_is_lt_admm():
+    same(path(ADMM, EXACT), path(A.LTADMM(lr=0.05, **EDGES), EXACT))
+
+
 def test_chebyshevs_gossips_contract_as_that_polynomial_says():
     """Where W contracts by alpha, K gossips by 1 / T_K(1 / alpha), which is less than alpha^K."""
     given = lambda a: A.DESTRESS(lr=0.1, period=3, contraction=a)
@@ -142,6 +151,7 @@ REDUCED = [
     A.GTSARAH(lr=0.2, inner_steps=20),
     A.DGET(lr=0.2, period=20),
     A.DESTRESS(lr=0.2, period=20, inner_gossips=3, outer_gossips=3, contraction=ALPHA),
+    A.LTADMMVR(lr=0.2, local_steps=3, penalty=0.3, consensus_lr=0.1),
     A.DSPIDERSFO(lr=0.2, period=20),
 ]
 
@@ -165,7 +175,7 @@ BOTH = [(m, dtype) for dtype in ("float64", "float32") for m in REDUCED[: None i
 
 
 @pytest.mark.parametrize(("method", "dtype"), BOTH, ids=lambda m: str(getattr(m, "form", "")) + type(m).__name__)
-@pytest.mark.thinned(16)
+@pytest.mark.thinned(17)
 def test_minibatches_do_not_stop_them_on_a_strongly_convex_logistic_problem(method, dtype):
     """Linearly to 1e-10 of the loss above its least value, in float64; to rounding in float32."""
     found, consensus = excess(method, dtype)
@@ -174,8 +184,9 @@ def test_minibatches_do_not_stop_them_on_a_strongly_convex_logistic_problem(meth
 
 
 @pytest.mark.slow
-def test_minibatches_stop_gradient_tracking_and_gt_hsgd():
-    for method in (A.GradientTracking(lr=0.2), A.GTHSGD(lr=0.2, beta=0.2)):
+def test_minibatches_stop_gradient_tracking_gt_hsgd_and_lt_admm():
+    edges = {"local_steps": 3, "penalty": 0.3, "consensus_lr": 0.1}
+    for method in (A.GradientTracking(lr=0.2), A.GTHSGD(lr=0.2, beta=0.2), A.LTADMM(lr=0.2, **edges)):
         assert excess(method)[0][-1] > 1e-7
 
 
@@ -192,6 +203,7 @@ def test_a_full_gradient_is_paid_only_in_the_rounds_that_take_one():
         expected = np.cumsum([WHOLE, *np.where(DUE, WHOLE, 4)])
         np.testing.assert_allclose(result(method).cost.grads, expected, rtol=1e-12)
     np.testing.assert_allclose(result(SAGA).cost.grads[1:], WHOLE + 2 * ROUND, rtol=1e-12)
+    np.testing.assert_allclose(result(ADMM).cost.grads[1:], WHOLE + 3 * 2 * ROUND, rtol=1e-12)
     np.testing.assert_allclose(result(HSGD).cost.grads[1:], 2 + 4 * ROUND, rtol=1e-12)
 
 
@@ -239,6 +251,9 @@ COUNTS = [
     (A.DGET(lr=0.1, period=2.5), "DGET.period .* got 2.5"),
     (A.DSPIDERSFO(lr=0.1, period=0), "DSPIDERSFO.period"),
     (A.GTHSGD(lr=0.1, beta=1.5), r"GTHSGD.beta.*in \[0, 1\]; got 1.5"),
+    (A.LTADMMVR(lr=0.1, local_steps=0), "LTADMMVR.local_steps"),
+    (A.LTADMMVR(lr=0.1, local_steps=2, renewal="always"), "LTADMMVR.renewal is one of 'never', 'round'"),
+    (A.LTADMMVR(lr=0.1, local_steps=2, stored="both"), "LTADMMVR.stored is one of 'used', 'next'"),
     (A.DESTRESS(lr=0.1, period=0), "DESTRESS.period"),
     (A.DESTRESS(lr=0.1, period=2, probability=0.0), r"DESTRESS.probability.*in \(0, 1\]; got 0.0"),
     (A.DESTRESS(lr=0.1, period=2, inner_gossips=0), "DESTRESS.inner_gossips is an integer"),

@@ -60,7 +60,7 @@ from .lead import LEAD
 from .led import LED
 from .local_sgd import LocalSGD
 from .locodl import LoCoDL
-from .lt_admm import LTADMM
+from .lt_admm import LTADMM, LTADMMVR
 from .marina import MARINA, PPMARINA, VRMARINA
 from .mcm import MCM, RandMCM
 from .mime import Mime, MimeLite
@@ -131,6 +131,7 @@ __all__ = [
     "LED",
     "LSVRG",
     "LTADMM",
+    "LTADMMVR",
     "MARINA",
     "MCM",
     "NIDS",

@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float
 from jaxdec import checks
 from jaxdec.types import Batch, Iterates
 
-__all__ = ["Point", "Table", "due", "fits", "paid", "periodic", "recursive", "referred", "table", "tabled"]
+__all__ = ["Point", "Table", "drawn", "due", "fits", "paid", "periodic", "recursive", "referred", "table", "tabled"]
 
 
 class Point(NamedTuple):
@@ -86,8 +86,12 @@ def tabled(problem: Any, t: Table, x: Iterates, batch: Batch) -> tuple[Iterates,
     change = jnp.where(again[:, :, None], 0, change)
     mean = t.mean + jnp.sum(change, axis=1) / _sizes(problem, x)[:, None].astype(x.dtype)
     rows = jnp.arange(x.shape[0])[:, None]
-    grads = problem.data_size if problem.parts == 1 else problem.batch_size
-    return v, Table(t.g.at[rows, positions].add(change), mean), grads
+    return v, Table(t.g.at[rows, positions].add(change), mean), drawn(problem)
+
+
+def drawn(problem: Any) -> Any:
+    """The sample gradients of a minibatch of parts: all of a node's samples, where f_i is its one part."""
+    return problem.data_size if problem.parts == 1 else problem.batch_size
 
 
 def _sizes(problem: Any, x: Iterates) -> Array:

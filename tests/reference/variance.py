@@ -166,6 +166,30 @@ def d_spider_sfo(W, samples, x0, rounds, *, lr, period):
     return np.array(history)
 
 
+def lt_admm_vr(W, samples, x0, rounds, *, lr, local_steps, penalty, consensus_lr, relaxation, renewal, stored):
+    """LT-ADMM-VR, Ren et al. (arXiv 2501.13516); z[i, j] is what node i keeps of its neighbour j."""
+    x, n, history, K = nodes(x0), len(x0), [np.array(x0)], local_steps
+    N = [[j for j in range(n) if j != i and W[i, j] != 0] for i in range(n)]
+    z, saga = {(i, j): penalty * x[i] for i in range(n) for j in N[i]}, Saga(samples, x0)
+    for t in range(rounds):
+        new = []
+        for i in range(n):
+            if renewal == "round":
+                saga.table[i] = [samples.part(i, j, x[i]) for j in range(samples.sizes[i])]
+            push = consensus_lr * (penalty * len(N[i]) * x[i] - sum(z[i, j] for j in N[i]))
+            y = x[i]
+            for k in range(t * K, (t + 1) * K):
+                y = y - lr * saga.estimate(i, y, k) - push
+                if stored == "next":
+                    saga.estimate(i, y, k)
+            new.append(y)
+        x = new
+        sent = {(i, j): 2 * penalty * x[i] - z[i, j] for i, j in z}
+        z = {(i, j): (1 - relaxation) * z[i, j] + relaxation * sent[j, i] for i, j in z}
+        history.append(np.array(x))
+    return np.array(history)
+
+
 # At a server.
 
 

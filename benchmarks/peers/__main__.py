@@ -54,8 +54,6 @@ def compared(peer: Peer, one: Counterpart, found: Mapping[str, np.ndarray], task
     off: dict[str, float] = {}
     mended: dict[str, float] = {}
     theirs = sum(float(found[f"{name}/{peer.name}/seconds"]) for name in PROBLEMS)
-    if one.method is None:
-        return {"theirs": theirs, "off": off, "mended": mended, "here": "", "remark": one.remark}
     ours = 0.0
     for name in PROBLEMS:
         key = f"{name}/{peer.name}"
@@ -78,8 +76,6 @@ def compared(peer: Peer, one: Counterpart, found: Mapping[str, np.ndarray], task
 def cells(name: str, row: Mapping[str, Any]) -> list[str]:
     """A row of the table."""
     theirs = f"{row['theirs'] * 1e3:.0f}"
-    if not row["here"]:
-        return [name, "none", "", "", theirs, "", "", row["remark"]]
     again = ", ".join(f"{row['mended'][key]:.1e}" for key in PROBLEMS) if row["mended"] else ""
     remark = "; ".join(filter(None, [row["remark"], again and f"mended: {again}"]))
     ours, ratio = f"{row['ours'] * 1e3:.1f}", f"{row['theirs'] / row['ours']:.0f}"

@@ -23,19 +23,12 @@ NOVA = {"momentum": 0.5, "penalty": 0.1, "outer_momentum": 0.5}
 class Counterpart(NamedTuple):
     """A method here."""
 
-    method: Any  # None where there is none
+    method: Any
     remark: str = ""
     form: str = "graph"  # of its network: "graph", "lazy" with (I + W)/2, "server"
     rounds: int = ITERATIONS
     of: str = "x"  # what of the state is compared
     stepped: bool = False  # whether a step of gradient descent at each node comes before
-
-
-def _vr() -> Counterpart:
-    """LT-ADMM-VR, where there is one."""
-    if "LTADMMVR" not in A.__all__:
-        return Counterpart(None, "there is none yet")
-    return Counterpart(A.LTADMMVR(**KEPT, **ADMM, consensus_lr=0.1, stored="next"), FULL)
 
 
 WRONG = "the peer is wrong: += adds into the message that others are still to read, and it diverges"
@@ -54,7 +47,7 @@ COUNTERPARTS = {
     "DLM": Counterpart(A.DLM(lr=LR, penalty=0.25), f"{WRONG}; one iteration more, of which the first only sends"),
     "ED": Counterpart(A.D2(lr=LR), "with (I + W)/2 for W, which the peer has inside", "lazy"),
     "EXTRA": Counterpart(A.EXTRA(lr=LR)),
-    "GT_SAGA": Counterpart(A.GTSAGA(lr=LR, form="atc"), f"{FULL}; the peer draws a second one for its table"),
+    "GT_SAGA": Counterpart(A.GTSAGA(lr=LR, form="atc"), f"{FULL}; with smaller ones the peer draws another for its table"),
     "GT_SARAH": Counterpart(A.GTSARAH(lr=LR, inner_steps=K), f"{FULL}; an iteration is {K + 1} rounds here"),
     "GT_VR": Counterpart(
         A.GradientTracking(lr=LR, form="atc"),
@@ -63,7 +56,9 @@ COUNTERPARTS = {
     "KGT": Counterpart(A.KGT(**KEPT, outer_lr=0.8)),
     "LED": Counterpart(A.LED(**KEPT, beta=0.25)),
     "LT_ADMM": Counterpart(A.LTADMM(**KEPT, **ADMM, consensus_lr=0.1)),
-    "LT_ADMM_VR": _vr(),
+    "LT_ADMM_VR": Counterpart(
+        A.LTADMMVR(**KEPT, **ADMM, consensus_lr=0.1, stored="next"), f"{FULL}; the peer's v2, its default"
+    ),
     "NIDS": Counterpart(
         A.NIDS(lr=LR), "from a step of gradient descent, which is the peer's first iteration", "graph", ITERATIONS - 1,
         "x", True,

@@ -47,7 +47,9 @@ COUNTERPARTS = {
     "DLM": Counterpart(A.DLM(lr=LR, penalty=0.25), f"{WRONG}; one iteration more, of which the first only sends"),
     "ED": Counterpart(A.D2(lr=LR), "with (I + W)/2 for W, which the peer has inside", "lazy"),
     "EXTRA": Counterpart(A.EXTRA(lr=LR)),
-    "GT_SAGA": Counterpart(A.GTSAGA(lr=LR, form="atc"), f"{FULL}; with smaller ones the peer draws another for its table"),
+    "GT_SAGA": Counterpart(
+        A.GTSAGA(lr=LR, form="atc"), f"{FULL}; with smaller ones the peer draws another for its table"
+    ),
     "GT_SARAH": Counterpart(A.GTSARAH(lr=LR, inner_steps=K), f"{FULL}; an iteration is {K + 1} rounds here"),
     "GT_VR": Counterpart(
         A.GradientTracking(lr=LR, form="atc"),

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -29,17 +30,17 @@ def test_the_ring_has_the_weights_that_average_fastest():
 
 def test_the_error_is_one_at_zero_and_zero_at_the_minimizer():
     one = bits.problem("breast cancer", 0.1)
-    x = np.broadcast_to(one.minimizer, (bits.NODES, one.d))
+    x = jnp.broadcast_to(one.minimizer, (bits.NODES, one.d))
     for scale, expected in ((0.0, 1.0), (1.0, 0.0), (3.0, 2.0)):
         found = bits.error(one, SimpleNamespace(x=scale * x))
         np.testing.assert_allclose(found, expected, atol=1e-14)
 
 
 def test_messages_are_of_about_the_same_length():
-    x = np.random.default_rng(0).standard_normal((1, 124))
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((1, 124)))
     lengths = [
         float(np.max(method.compressor(jax.random.key(0), x, (124,)).bits))
-        for place in (bits.RING, bits.SERVER)
+        for place in (bits.TORUS, bits.SERVER)
         for name, method in bits.methods(place, 6).items()
         if "32 bits" not in name
     ]
@@ -56,7 +57,7 @@ def test_plain_messages_that_are_whole_make_gradient_descent():
     np.testing.assert_allclose(*ends, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("place", [bits.RING, bits.SERVER])
+@pytest.mark.parametrize("place", [bits.TORUS, bits.SERVER])
 def test_every_compressed_method_of_the_figure_is_named_by_what_it_sends(place):
     for name, method in bits.methods(place, 3).items():
         assert ("top 3" in name) == ("TopK(k=3)" in repr(method))

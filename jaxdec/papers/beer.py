@@ -64,16 +64,16 @@ def scaled(given: str) -> data.Dataset:
     return data.dataset(inputs / most, found.targets, classes=2, name=f"{given}, scaled", **held)
 
 
-def sorted_along(found: data.Dataset) -> data.Partition:
-    """Sorted by label along the ring: every node has one label but one, and those of a label are neighbours."""
+def sorted_along(found: data.Dataset, n: int) -> data.Partition:
+    """Sorted by label along the nodes: each has one label but one, and on a ring those of a label are neighbours."""
     targets = np.asarray(found.targets)
-    return data.explicit(np.array_split(np.argsort(targets, kind="stable"), NODES), len(targets))
+    return data.explicit(np.array_split(np.argsort(targets, kind="stable"), n), len(targets))
 
 
 def problem(given: str, batch_size: int | None) -> problems.FiniteSum:
     """0.05 Σ x²/(1 + x²) added."""
     found, about = scaled(given), {"bias": False, "nonconvex": NONCONVEX}
-    return problems.logistic(found, sorted_along(found), batch_size=batch_size, **about)
+    return problems.logistic(found, sorted_along(found, NODES), batch_size=batch_size, **about)
 
 
 def network() -> Any:

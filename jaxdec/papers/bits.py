@@ -4,8 +4,8 @@ The claims are those of Zhao et al. (2022), arXiv:2201.13320 (BEER), Liu et al. 
 Richtárik, Sokolov, Fatkhullin (2021), arXiv:2106.05203 (EF21): with memories of what was sent convergence to the
 minimizer is linear through coarse messages, however different the nodes are; without them it is not reached.
 
-Logistic regression with an l2 regularizer and exact gradients, sorted by label over 10 nodes: on one panel they are a
-ring, on the other the clients of a server, of which the bits up are counted. A message has two bits an entry, or as
+Logistic regression with an l2 regularizer and exact gradients, sorted by label over 16 nodes: on one panel they are a
+torus, on the other the clients of a server, of which the bits up are counted. A message has two bits an entry, or as
 many of the largest entries as take about as many bits. Every method has the best step of a search, with the least error
 after some of the rounds; gossip has a step of its own.
 """
@@ -35,9 +35,9 @@ from jaxdec.types import Cost, StepSize
 __all__ = [
     "NODES",
     "PAPER",
-    "RING",
     "SERVER",
     "TARGET",
+    "TORUS",
     "Plain",
     "State",
     "compressed",
@@ -48,9 +48,10 @@ __all__ = [
     "search",
 ]
 
-NODES, TARGET = 10, 1e-6
-RING, SERVER = "over a ring", "at a server"
-STEPS, GOSSIP_STEPS = (0.2, 0.8), (0.05, 0.2)
+SIDE, TARGET = 4, 1e-6
+NODES = SIDE**2
+TORUS, SERVER = "on a torus", "at a server"
+STEPS, GOSSIP_STEPS = (0.1, 0.4), (0.05, 0.15, 0.45)
 TWO_BITS = Quantization(levels=levels_for_bits(2), norm="linf")
 
 
@@ -79,7 +80,7 @@ def methods(place: str, k: int) -> dict[str, Any]:
     """Those of a place: first the one whose messages are whole."""
     biased, top, gossip = {"compressor": Scaled(TWO_BITS)}, {"compressor": TopK(k=k)}, {"consensus_lr": 0.1}
     unbiased = {"compressor": TWO_BITS}
-    if place == RING:
+    if place == TORUS:
         return {
             "NIDS, 32 bits": A.NIDS(lr=0.1),
             "LEAD": A.LEAD(lr=0.1, **unbiased, **gossip),
@@ -102,9 +103,9 @@ def methods(place: str, k: int) -> dict[str, Any]:
 
 @cache
 def problem(given: str, l2: float) -> problems.FiniteSum:
-    """Exact gradients, sorted by label along the ring. Its minimizer is known."""
+    """Exact gradients, sorted by label along the nodes. Its minimizer is known."""
     found = scaled(given)
-    one = problems.logistic(found, sorted_along(found), batch_size=None, bias=False, l2=l2)
+    one = problems.logistic(found, sorted_along(found, NODES), batch_size=None, bias=False, l2=l2)
     return problems.solve(one, tolerance=TARGET * 1e-3)
 
 
@@ -115,7 +116,7 @@ def error(problem: Any, state: Any) -> Any:
 
 
 def _network(place: str) -> Any:
-    return networks.ring(NODES) if place == RING else networks.server(NODES)
+    return networks.torus(SIDE, SIDE) if place == TORUS else networks.server(NODES)
 
 
 def search(*, given: str, l2: float, k: int, tuned_rounds: int, budget: int) -> dict[str, Any]:
@@ -123,13 +124,13 @@ def search(*, given: str, l2: float, k: int, tuned_rounds: int, budget: int) -> 
 
     def one(place: str) -> dict[str, Any]:
         found = methods(place, k)
-        gossiping = {name: list(GOSSIP_STEPS) for name in found if place == RING and name != "NIDS, 32 bits"}
+        gossiping = {name: list(GOSSIP_STEPS) for name in found if place == TORUS and name != "NIDS, 32 bits"}
         over = {"lr": list(STEPS)} | ({"consensus_lr": gossiping} if gossiping else {})
         parts = {"algorithms": found, "problem": problem(given, l2), "network": _network(place), "over": over}
         horizon = {"rounds": tuned_rounds, "every": tuned_rounds, "seeds": [100], "metrics": (error,)}
         return parts | horizon | {"metric": "error", "budget": budget}
 
-    return {place: one(place) for place in (RING, SERVER)}
+    return {place: one(place) for place in (TORUS, SERVER)}
 
 
 def compressed(*, tuned: Mapping[str, Tuned], given: str, l2: float, rounds: int, seeds: int) -> dict[str, Any]:
@@ -176,7 +177,7 @@ def _bits(results: xr.Dataset, name: str) -> float:
 def _reached(results: xr.Dataset) -> float:
     """How many compressed methods come to 1e-6."""
     whole = ("NIDS, 32 bits", "GD, 32 bits")
-    names = [name for place in (RING, SERVER) for name in _names(results, place) if name not in whole]
+    names = [name for place in (TORUS, SERVER) for name in _names(results, place) if name not in whole]
     return float(sum(np.isfinite(_bits(results, name)) for name in names))
 
 
@@ -189,12 +190,12 @@ def figure(results: xr.Dataset) -> Figure:
     """A panel for each place, against the bits of a node."""
     with plt.rc_context(plotting.STYLE | {"legend.fontsize": 8}):
         figure, axes = plt.subplots(1, 2, figsize=(8, 4.4), sharey=True)
-        for place, ax in zip((RING, SERVER), axes, strict=True):
+        for place, ax in zip((TORUS, SERVER), axes, strict=True):
             one = results.sel(place=place, algorithm=_names(results, place)).drop_vars("place")
             plotting.curves(one, "error", x="bits", log_x=True, ax=ax)
             ax.axhline(TARGET, color="0.4", lw=0.8, ls=":")
             ax.set(title=place, ylim=(1e-9, 3), ylabel="" if place == SERVER else r"relative distance from $x^\star$")
-            ax.set_xlabel("bits to each neighbour" if place == RING else "bits up")
+            ax.set_xlabel("bits to each neighbour" if place == TORUS else "bits up")
             ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2)
     return figure
 
@@ -207,7 +208,7 @@ PAPER = Paper(
     (
         Exhibit(
             "methods",
-            "Logistic regression sorted by label over 10 nodes: the error of compressed methods against their bits",
+            "Logistic regression sorted by label over 16 nodes: the error of compressed methods against their bits",
             compressed,
             figure,
             (

@@ -1,7 +1,7 @@
 """`python -m benchmarks [NAME ...] [--json FILE]`: measure, print tables, and write them with the machine they are of.
 
 A name is a file of this folder, or a file and one of its tables: `limits`, `limits.mixing`. None means all. What is
-measured elsewhere: failing.py, gallery.py and papers.py make pages of the documentation.
+measured elsewhere: failing.py, gallery.py, papers.py and peers make pages of the documentation.
 """
 
 import argparse
@@ -14,7 +14,20 @@ import jax
 
 from benchmarks.timing import Table, machine, show
 
-NAMES = ("core", "cells", "sweep", "limits", "nodes", "many", "convolution", "training", "outages", "events", "uneven")
+NAMES = (
+    "core",
+    "cells",
+    "sweep",
+    "limits",
+    "nodes",
+    "many",
+    "convolution",
+    "training",
+    "outages",
+    "events",
+    "uneven",
+    "branches",
+)
 
 
 def parts(names: list[str]) -> Iterator[tuple[str, Callable[[], Table]]]:

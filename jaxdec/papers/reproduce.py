@@ -38,6 +38,8 @@ PAPERS = (
     "exponential_graphs",
     "relay_sgd",
     "choco",
+    "beer",
+    "bits",
     "proxskip",
     "artemis",
     "stragglers",

@@ -27,6 +27,7 @@ from .destress import DESTRESS
 from .dfedavgm import DFedAvgM
 from .dfedsam import DFedSAM
 from .diana import DIANA
+from .diloco import DecentralizedDiLoCo, DiLoCo
 from .dinno import DiNNO
 from .double_squeeze import DistEFSGD, DoubleSqueeze
 from .dsgd import DSGD, LocalDSGD
@@ -66,6 +67,7 @@ from .mcm import MCM, RandMCM
 from .mime import Mime, MimeLite
 from .momentum_tracking import MomentumTracking
 from .motef import MoTEF
+from .noloco import NoLoCo
 from .opapc import OPAPC
 from .overview import find as find
 from .overview import table as table
@@ -91,6 +93,7 @@ from .scaffold import SCAFFOLD
 from .sign_sgd import SignSGD
 from .simple_gt import SimpleGT
 from .slowmo import SlowMo
+from .streaming_diloco import StreamingDiLoCo
 from .svrg import LSVRG, SVRG
 from .swift import SWIFT
 from .vr_proxskip import VRProxSkip
@@ -163,7 +166,9 @@ __all__ = [
     "DFedSAM",
     "DSGDm",
     "DecentLaM",
+    "DecentralizedDiLoCo",
     "DeepSqueeze",
+    "DiLoCo",
     "DiNNO",
     "DirectlyQuantizedPushSum",
     "DistEFSGD",
@@ -202,6 +207,7 @@ __all__ = [
     "MimeLite",
     "MoTEF",
     "MomentumTracking",
+    "NoLoCo",
     "PeriodicalGT",
     "PowerOfChoice",
     "ProxGT",
@@ -228,6 +234,7 @@ __all__ = [
     "SimpleGT",
     "SlowMo",
     "StochasticGradientPush",
+    "StreamingDiLoCo",
     "VRProxSkip",
     "WangElia",
     "delayed",

@@ -41,6 +41,7 @@ PAPERS = (
     "proxskip",
     "artemis",
     "stragglers",
+    "diloco",
     "losses",
 )
 

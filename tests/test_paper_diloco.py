@@ -35,7 +35,7 @@ def test_a_transformer_is_cut_into_its_lower_and_its_upper_half():
 
 def test_methods_with_rounds_of_other_lengths_are_laid_side_by_side_by_steps():
     made = {}
-    for name, each in (("A", 1), ("B", 50)):
+    for name, each in ((diloco.SYNCHRONOUS, 1), (diloco.NOLOCO, 50)):
         rounds = np.arange(0, 101, 50) // each
         values = {"test_loss": (("algorithm", "round"), rounds[None] * each * 1.0)}
         vectors = {"vectors": (("algorithm", "round"), rounds[None] * 1.0)}

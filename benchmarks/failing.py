@@ -17,7 +17,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import xarray as xr
+from jax.tree_util import Partial
 
 from jaxdec import algorithms as A
 from jaxdec import compressors, loop, module, networks, problems, sweep
@@ -116,6 +118,8 @@ BIASED = {
     "ADPSGD": A.ADPSGD(lr=1.0),
     "A2CiD2": A.A2CiD2(lr=1.0, eta=0.1, alpha=1.0),
     "SWIFT": A.SWIFT(lr=1.0),
+    "NoLoCo, SGD inside": A.NoLoCo(Partial(optax.sgd, learning_rate=1.0), **K, **BETA),
+    "DecentralizedDiLoCo, SGD inside": A.DecentralizedDiLoCo(Partial(optax.sgd, learning_rate=1.0), **K),
 }
 GOSSIP = {
     "PushSumGossip": A.PushSumGossip(),
@@ -230,6 +234,8 @@ def measured(name: str, network: Any, rounds: int = ROUNDS, steps: Sequence[floa
         over = {"penalty": [1 / step for step in steps]}
     if name in BIASED:
         metric, over = bias, {"lr": [FIXED]}
+    if isinstance(METHODS[name], A.NoLoCo | A.DecentralizedDiLoCo):
+        over = {"inner_optimizer": [Partial(optax.sgd, learning_rate=FIXED)]}
     if name in GOSSIP:
         metric, over, x0 = apart, {}, start()
     found = sweep(METHODS[name], problem, network, over=over, metrics={"found": metric}, x0=x0, **asked)

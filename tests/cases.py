@@ -12,7 +12,7 @@ import numpy as np
 import optax
 from jax.tree_util import Partial
 from reference import decentralized as reference
-from reference import directed, primal_dual, relay, running_sums
+from reference import directed, low_communication, primal_dual, relay, running_sums
 from rounds import fold
 from samples import PROBLEM as SAMPLES
 from tensors import PROBLEM as TENSORS
@@ -224,6 +224,27 @@ CASES += [
     Case(A.GTAdam(lr=0.05, **MOMENTS), partial(primal_dual.gt_adam, lr=0.05, **MOMENTS), exact=True),
 ]
 
+# In test_diloco.
+ADAMW = Partial(optax.adamw, learning_rate=0.05, b1=0.8, b2=0.9, eps=0.1, weight_decay=0.1)
+adamw = partial(low_communication.AdamW, 0.05, 0.8, 0.9, 0.1, 0.1)
+CASES += [
+    Case(
+        A.DecentralizedDiLoCo(ADAMW, local_steps=3, outer_optimizer=Partial(optax.adam, learning_rate=0.05, eps=0.1)),
+        partial(
+            low_communication.decentralized_diloco,
+            inner=adamw,
+            outer=partial(low_communication.AdamVector, 0.05, 0.9, 0.999, 0.1),
+            local_steps=3,
+        ),
+        exact=False,
+    ),
+    Case(
+        A.NoLoCo(ADAMW, local_steps=3, outer_lr=0.6, momentum=0.4, consensus_lr=0.5),
+        partial(low_communication.noloco, inner=adamw, local_steps=3, outer_lr=0.6, momentum=0.4, consensus_lr=0.5),
+        exact=False,
+    ),
+]
+
 # Methods without a step size or on a pair of W: they have tests of their own, and here obey the laws of all programs.
 QUANTIZER = compressors.Quantization(levels=8)
 OTHERS = [
@@ -348,6 +369,8 @@ SERVER = [
     A.SlowMo(**LOCAL, outer_momentum=0.5),
     A.SAVIC(lr=0.1, local_steps=3, scaling=scaling.Adam()),
     A.LocalSAVIC(lr=0.1, local_steps=3, scaling=scaling.OASIS(), momentum=A.HeavyBall(0.5)),
+    A.DiLoCo(ADAMW, local_steps=3),
+    A.StreamingDiLoCo(ADAMW, local_steps=2, fragments=2, period=3, delay=1, alpha=0.4),
 ]
 OTHERS += [
     Case(A.PowerOfChoice(A.SGD(lr=0.1), clients=1), None, exact=False, network=networks.server(N, cohort=3)),

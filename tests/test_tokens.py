@@ -9,7 +9,7 @@ import optax
 import pytest
 from flax import linen, nnx
 
-from jaxdec import data, networks, problems, run
+from jaxdec import data, models, networks, problems, run
 from jaxdec.algorithms import DSGD
 
 pytestmark = pytest.mark.sampled(2)
@@ -158,8 +158,8 @@ def test_real_targets_may_be_vectors():
 
 def test_targets_that_do_not_fit_are_refused():
     parts = data.iid(SEQUENCES, 3)
-    with pytest.raises(ValueError, match=r"targets of shape \(5,\); say which loss"):
-        problems.neural(Next(), SEQUENCES, parts)
+    with pytest.raises(ValueError, match=r"expected \(2, 5, 7\), a score for each class of custom at each place"):
+        problems.neural(Embedding(), SEQUENCES, parts)
     loss = optax.softmax_cross_entropy_with_integer_labels
     with pytest.raises(ValueError, match=r"has shape \(2, 5\); expected \(2,\), a number for each sample"):
         problems.neural(Next(), SEQUENCES, parts, loss=loss)
@@ -168,3 +168,84 @@ def test_targets_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match=r"a sample of 'custom' has \(5,\) labels, not one to partition by"):
         data.dirichlet(SEQUENCES, 3, 1.0)
     assert len(data.split(SEQUENCES, 0.25)[1].test_targets) == 6
+
+
+def test_the_loss_of_a_sequence_is_the_mean_cross_entropy_of_its_tokens():
+    given, usual = (
+        problems.neural(Next(), SEQUENCES, data.iid(SEQUENCES, 3), batch_size=4, **loss)
+        for loss in ({"loss": of_sequence}, {})
+    )
+    x = usual.init(jax.random.key(0))
+    np.testing.assert_allclose(usual.objective(x), given.objective(x), rtol=1e-12)
+    rows, batch = jnp.stack([x] * 3), usual.sample(jax.random.key(1), 0)
+    np.testing.assert_allclose(usual.grad(rows, batch), given.grad(rows, batch), rtol=1e-9, atol=1e-15)
+    tested, alike = usual.test(x), given.test(x)
+    np.testing.assert_allclose(tested["test_bits"] * np.log(2), tested["test_loss"], rtol=1e-12)
+    np.testing.assert_allclose([tested[name] for name in alike], list(alike.values()), rtol=1e-12)
+
+
+# Text.
+
+
+FOX = "the quick brown fox jumps over the lazy dog. " * 9
+
+
+@pytest.mark.parametrize(("length", "test_fraction"), [(1, 0.5), (7, 0.1), (40, 0.0), (200, 0.3)])
+def test_windows_of_a_text_are_the_text_and_their_targets_what_comes_next(length, test_fraction):
+    task, letters = data.text(FOX, length, test_fraction), np.array(list(data.alphabet(FOX)))
+    parts = [task.inputs, task.targets], [task.test_inputs, task.test_targets]
+    inputs, targets = (np.concatenate([a for a in both if a is not None]) for both in zip(*parts, strict=True))
+    count = (len(FOX) - 1) // length
+    assert inputs.shape == targets.shape == (count, length)
+    assert len(task.targets) == count - np.ceil(test_fraction * count)
+    assert "".join(letters[inputs.ravel()]) == FOX[: count * length]
+    assert "".join(letters[targets.ravel()]) == FOX[1 : count * length + 1]
+    assert task.classes == len(set(FOX))
+
+
+def test_the_text_that_is_there_is_english_of_the_standard_library():
+    task, letters = data.text(length=100), data.alphabet()
+    assert task.classes == len(letters) > 90
+    assert task.inputs.size > 300_000
+    assert "statement" in "".join(letters[k] for k in task.inputs[:50].ravel())
+    assert "pydoc" in task.name
+    parts = data.contiguous(task, 8)
+    np.testing.assert_array_equal(np.concatenate([parts.node(i) for i in range(8)]), np.arange(len(task.inputs)))
+    assert np.ptp(parts.counts) <= 1
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "says"),
+    [
+        ({"source": "aaaaaaaa", "length": 2}, ValueError, "8 characters, 1 of them different"),
+        ({"source": "hello", "length": 3}, ValueError, "has 1 windows of 3 and one more"),
+        ({"source": "", "length": 3}, ValueError, "has 0 windows"),
+        ({"source": b"hello"}, TypeError, "source is a text, a str; got bytes"),
+        ({"source": FOX, "length": 0}, ValueError, "length is an integer of at least 1"),
+        ({"source": FOX, "test_fraction": 1.0}, ValueError, "at least 0 and below 1; got 1.0"),
+        ({"source": "abcdefg", "length": 3, "test_fraction": 0.9}, ValueError, "holds out all 2 windows"),
+    ],
+)
+def test_what_is_no_text_to_learn_from_is_refused(given, error, says):
+    with pytest.raises(error, match=says):
+        data.text(**given)
+
+
+def test_a_transformer_sees_nothing_of_what_it_is_to_predict():
+    network, tokens = models.Transformer(classes=9, width=8, heads=2), jnp.asarray(RNG.integers(0, 9, (2, 6)))
+    scores, variables = network.init_with_output(jax.random.key(0), tokens)
+    changed = network.apply(variables, tokens.at[:, 4].add(1) % 9)
+    np.testing.assert_array_equal(scores[:, :4], changed[:, :4])
+    assert np.all(np.any(np.asarray(scores[:, 4:] != changed[:, 4:]), axis=-1))
+
+
+@pytest.mark.parametrize("nodes", ["map", "vmap"])
+def test_a_transformer_learns_a_text(nodes):
+    task = data.text(FOX, length=8, test_fraction=0.2)
+    network = models.Transformer(task.classes, layers=1, width=16, heads=2)
+    problem = problems.neural(network, task, data.contiguous(task, 3), batch_size=4, nodes=nodes)
+    found = run(DSGD(lr=1.0), problem, networks.ring(3), rounds=60, every=60, metrics=["loss", "test"]).metrics
+    assert found["loss"][-1] < 0.8 * np.log(task.classes)
+    assert found["test_accuracy"][-1] > 0.2
+    assert "params/tokens/embedding" in problem.model.names
+    assert len(problem.model.names) == len(problem.shapes)

@@ -28,6 +28,7 @@ from .destress import DESTRESS
 from .dfedavgm import DFedAvgM
 from .dfedsam import DFedSAM
 from .diana import DIANA
+from .diloco import DecentralizedDiLoCo, DiLoCo
 from .dinno import DiNNO
 from .double_squeeze import DistEFSGD, DoubleSqueeze
 from .dsgd import DSGD, LocalDSGD
@@ -70,6 +71,7 @@ from .mime import Mime, MimeLite
 from .momentum_tracking import MomentumTracking
 from .motef import MoTEF
 from .newton_raphson_consensus import NewtonRaphsonConsensus
+from .noloco import NoLoCo
 from .opapc import OPAPC
 from .overview import find as find
 from .overview import table as table
@@ -97,6 +99,7 @@ from .scaffold import SCAFFOLD
 from .sign_sgd import SignSGD
 from .simple_gt import SimpleGT
 from .slowmo import SlowMo
+from .streaming_diloco import StreamingDiLoCo
 from .svrg import LSVRG, SVRG
 from .swift import SWIFT
 from .three_pc import ThreePC
@@ -173,7 +176,9 @@ __all__ = [
     "DFedSAM",
     "DSGDm",
     "DecentLaM",
+    "DecentralizedDiLoCo",
     "DeepSqueeze",
+    "DiLoCo",
     "DiNNO",
     "DirectlyQuantizedPushSum",
     "DistEFSGD",
@@ -215,6 +220,7 @@ __all__ = [
     "MomentumTracking",
     "NetworkDANE",
     "NewtonRaphsonConsensus",
+    "NoLoCo",
     "PeriodicalGT",
     "PowerGossip",
     "PowerOfChoice",
@@ -243,6 +249,7 @@ __all__ = [
     "SimpleGT",
     "SlowMo",
     "StochasticGradientPush",
+    "StreamingDiLoCo",
     "ThreePC",
     "VRProxSkip",
     "WangElia",

@@ -2,12 +2,12 @@
 
 from typing import Any, ClassVar, Literal, NamedTuple
 
-import jax
 from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
 from jaxdec import checks
 from jaxdec._module import module, static
+from jaxdec.algorithms._optimizers import local, started, stepped
 from jaxdec.types import Cost
 
 __all__ = ["FedOpt", "State"]
@@ -15,7 +15,7 @@ __all__ = ["FedOpt", "State"]
 
 class State(NamedTuple):
     x: Float[Array, "1 d"]  # the server's model
-    optimizer: Any  # the state of the server's optimizer
+    optimizer: Any  # the state of the server's optimizer, (1, ...)
     clients: Any  # those of the clients' optimizers, (n, ...) each, where they are kept; else ()
 
 
@@ -35,6 +35,7 @@ class FedOpt:
     Optimizers are optax's, given as ``jax.tree_util.Partial(optax.adam, learning_rate=0.01, b1=0.9)``: the numbers in a
     Partial stay traced, so that many values of them are one program. A switch is bound inside, by a function at module
     level: ``Partial(nesterov, learning_rate=0.1)`` with ``def nesterov(**kw): return optax.sgd(**kw, nesterov=True)``.
+    They are given the model's parameter tensors, a tuple with `problem.shapes`, one client's at a time.
 
     Symbols: x is `x` (1, d), Y is (n, d); K is `local_steps`; ClientOpt and ServerOpt are `client_optimizer` and
     `server_optimizer`, whose learning rates are eta_l and eta; mean(1 x - Y) is -Delta.
@@ -68,26 +69,13 @@ class FedOpt:
 
     def init(self, problem, x0, r):
         x = x0.mean(axis=0, keepdims=True)
-        kept = jax.vmap(self.client_optimizer().init)(x0) if self.buffers == "keep" else ()
-        return State(x, self.server_optimizer().init(x), kept), Cost()
+        kept = started(self.client_optimizer, problem.shapes, x0) if self.buffers == "keep" else ()
+        return State(x, started(self.server_optimizer, problem.shapes, x), kept), Cost()
 
     def step(self, problem, s, r):
-        import optax
-
-        K, clients = self.local_steps, r.of(problem)
-        client, server = self.client_optimizer(), self.server_optimizer()
-
-        def local(k, carry):
-            y, state = carry
-            g = clients.grad(y, r.draw(clients, k, K))
-            # Row by row: an optimizer may look at the norm of what it gets.
-            updates, state = jax.vmap(client.update)(g, state, y)
-            return optax.apply_updates(y, updates), state
-
-        y, keeps = r.spread(s.x), self.buffers == "keep"
-        begun = r.rows(s.clients) if keeps else jax.vmap(client.init)(y)
-        y, ended = jax.lax.fori_loop(0, K, local, (y, begun))
-        updates, optimizer = server.update(r.W @ (s.x - y), s.optimizer, s.x)
-        x: Any = optax.apply_updates(s.x, updates)
+        K, clients, keeps, y = self.local_steps, r.of(problem), self.buffers == "keep", r.spread(s.x)
+        begun = r.rows(s.clients) if keeps else started(self.client_optimizer, problem.shapes, y)
+        y, ended = local(self.client_optimizer, clients, r, K, y, begun)
+        x, optimizer = stepped(self.server_optimizer, problem.shapes, r.W @ (s.x - y), s.optimizer, s.x)
         cost = r.cost(K * clients.batch_size, 1, bits_down=32 * problem.d)
         return State(x, optimizer, r.kept(s.clients, ended) if keeps else ()), cost

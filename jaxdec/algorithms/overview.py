@@ -25,8 +25,8 @@ GRAPH = "graph"
 TRAITS = {  # by fields
     "compression": ("compressor", "down_compressor", "mechanism", "rank"),
     "local steps": ("local_steps",),
-    "momentum": ("momentum", "outer_momentum"),
-    "adaptive steps": ("b2", "scaling", "server_optimizer"),
+    "momentum": ("momentum", "outer_momentum", "outer_optimizer"),
+    "adaptive steps": ("b2", "scaling", "server_optimizer", "inner_optimizer"),
 }
 WORDS = {"one": "1", "two": "2", "three": "3"}
 
@@ -176,7 +176,8 @@ def _grads(cost: str) -> str:
 def _vectors(cost: str) -> str:
     if count := re.search(r"(\bone|\btwo|\bthree|\b2 K_in|\(d \+ 3\)/2) (?:compressed )?d-vectors?", cost):
         along = len(re.findall(r"d-vector along|along each arc of C", cost))  # each arc of R, and of C
-        return str(along) if along else WORDS.get(count[1], count[1])
+        seldom = " / period" if "in `period` rounds" in cost else ""
+        return str(along) if along else WORDS.get(count[1], count[1]) + seldom
     return "1" if "the message" in cost or "d bits up" in cost else ""
 
 

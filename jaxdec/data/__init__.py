@@ -1,7 +1,7 @@
 """Data on the host: where samples come from, and which node holds which.
 
-Sets come from `sources`, `images`, `svmlight` and `synthetic`; partitions from `partitions`, `label_skew` and
-`clusters`; `contents` tells what a partition holds.
+Sets come from `sources`, `images`, `characters`, `svmlight` and `synthetic`; partitions from `partitions`,
+`label_skew` and `clusters`; `contents` tells what a partition holds.
 
 >>> from jaxdec import data
 >>> digits = data.digits()

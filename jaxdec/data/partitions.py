@@ -21,6 +21,7 @@ __all__ = [
     "check_reach",
     "class_labels",
     "concentration",
+    "contiguous",
     "explicit",
     "from_lists",
     "iid",
@@ -186,6 +187,23 @@ def iid(data: Dataset | ArrayLike, n: int, seed: int = 0) -> Partition:
     total = _length(data)
     n = node_count(n, total)
     return from_lists(np.array_split(np.random.default_rng(checks.seed("seed", seed)).permutation(total), n), total)
+
+
+def contiguous(data: Dataset | ArrayLike, n: int) -> Partition:
+    """Equal shares in the order of the samples: node i holds the i-th of n runs, such as the i-th part of a text.
+
+    Args:
+        data: a `Dataset`, or anything as long as its training set.
+        n: number of nodes, 1..N; the first N mod n of them hold one sample more than the rest.
+
+    Raises:
+        ValueError: n < 1, or more nodes than samples.
+
+    >>> [part.tolist() for part in map(contiguous(range(7), n=3).node, range(3))]
+    [[0, 1, 2], [3, 4], [5, 6]]
+    """
+    total = _length(data)
+    return from_lists(np.array_split(np.arange(total), node_count(n, total)), total)
 
 
 def quantity(data: Dataset | ArrayLike, n: int, alpha: float, seed: int = 0, min_samples: int = 1) -> Partition:

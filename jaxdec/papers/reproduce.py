@@ -43,6 +43,7 @@ PAPERS = (
     "proxskip",
     "artemis",
     "stragglers",
+    "diloco",
     "losses",
 )
 

@@ -36,7 +36,7 @@ class Neural(Model):
     """
 
     network: Any = static()  # a linen.Module, or a function of nnx.Rngs that makes an nnx.Module
-    loss: Loss | None = static()  # of (outputs, targets); None is the softmax cross entropy
+    loss: Loss | None = static()  # of (outputs, targets); None is the softmax cross entropy, of sequences their mean
     classes: int | None = static()
     shape: tuple[int, ...] = static()  # of one sample
     shapes: tuple[tuple[int, ...], ...] = static()  # of the parameter tensors
@@ -54,6 +54,12 @@ class Neural(Model):
     def parameters(self, x: Vector) -> PyTree:
         """The network's variables from their vector."""
         return jax.tree.unflatten(self.tree, self.tensors(x))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the network calls its parameter tensors, in the order of `shapes`: params/Dense_0/bias and so on."""
+        leaves = jax.tree.leaves_with_path(jax.tree.unflatten(self.tree, range(len(self.shapes))))
+        return tuple(jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves)
 
     def over_nodes(self, f: Callable) -> Callable:
         """`f`, of one node, for all: one after the other where the network convolves on a CPU, else together.
@@ -79,8 +85,10 @@ class Neural(Model):
             if self.classes is None or outputs.shape != (*targets.shape, self.classes):
                 return {"loss": losses}
             right = (jnp.argmax(outputs, axis=-1) == targets).astype(x.dtype)
-            right = right if right.ndim == 1 else right.reshape(len(right), -1).mean(axis=1)
-            return {"loss": losses, "accuracy": right}
+            if right.ndim == 1:
+                return {"loss": losses, "accuracy": right}
+            bits = {} if self.loss is not None else {"bits": losses / math.log(2)}  # per token
+            return {"loss": losses, "accuracy": right.reshape(len(right), -1).mean(axis=1)} | bits
 
         return jax.tree.map(jnp.mean, _in_blocks(each, inputs, targets))
 
@@ -98,7 +106,8 @@ class Neural(Model):
             outputs = outputs[..., 0] if real and outputs.shape == (*targets.shape, 1) else outputs
             return self.loss(outputs, targets.astype(outputs.dtype) if real else targets)
         # One-hot rather than a gather of the label's logit: its gradient would be a scatter, several times slower.
-        return optax.softmax_cross_entropy(outputs, jax.nn.one_hot(targets, outputs.shape[1], dtype=outputs.dtype))
+        losses = optax.softmax_cross_entropy(outputs, jax.nn.one_hot(targets, outputs.shape[-1], dtype=outputs.dtype))
+        return losses if losses.ndim == 1 else losses.reshape(len(losses), -1).mean(axis=1)
 
 
 def _in_blocks(f: Callable, *arrays: Array) -> PyTree:
@@ -130,18 +139,19 @@ def neural(
 
     Args:
         network: a Flax linen module, or a function of `nnx.Rngs` that makes an nnx module, such as its class. It is
-            called with inputs of shape (b, ...) and returns (b, classes) scores, or for real targets what the loss
-            takes. It has parameters and nothing else: no batch statistics, which nodes would have to agree on. Dropout
-            is on in the gradients of minibatches and off in exact gradients and test; a linen module says which by an
-            argument `train`, `training`, `is_training` or `deterministic`. Functions and the fields of modules are
-            hashable.
+            called with inputs of shape (b, ...) and returns (b, classes) scores, (b, length, classes) where targets
+            are sequences, or for real targets what the loss takes. It has parameters and nothing else: no batch
+            statistics, which nodes would have to agree on. Dropout is on in the gradients of minibatches and off in
+            exact gradients and test; a linen module says which by an argument `train`, `training`, `is_training` or
+            `deterministic`. Functions and the fields of modules are hashable.
         data: samples. Bytes that are images (see `data.Dataset`), or that are augmented, are scaled to [0, 1], unless
             the network makes integers of them; all other integers reach the network as int32. Targets have any shape
             of which the loss makes a number for each sample.
         partition: who holds what, see `jaxdec.data`.
         loss: of (outputs, targets), one for each sample, such as `optax.l2_loss` or
-            `optax.softmax_cross_entropy_with_integer_labels`; None is the softmax cross entropy of one label a sample.
-            Outputs (b, 1) are given to it as (b,) where the targets are real numbers.
+            `optax.softmax_cross_entropy_with_integer_labels`; None is the softmax cross entropy, or, where a sample
+            has several labels, as a sequence has, its mean over them. Outputs (b, 1) are given to it as (b,) where the
+            targets are real numbers.
         batch_size: samples in a minibatch; None means that every gradient is exact.
         l2: the weight of ‖x‖²/2, over all parameters: weight decay inside the gradient.
         nonconvex: the weight of Σ x²/(1 + x²); None leaves the term out.
@@ -167,11 +177,6 @@ def neural(
         raise ValueError(
             f"{data.name} has real targets. Use least_squares, or say which loss, such as loss=optax.l2_loss"
         )
-    if data.targets.ndim > 1 and loss is None:
-        raise ValueError(
-            f"a sample of {data.name} has targets of shape {data.targets.shape[1:]}; say which loss, a function of "
-            "outputs and targets that returns a number for each sample"
-        )
     dense(data, "neural")
     dropout.made(network)
     shape = tuple(data.inputs.shape[1:])
@@ -188,12 +193,13 @@ def neural(
     random = fitting(lambda: dropout.random(network, variables, inputs))
     traced = jax.make_jaxpr(partial(dropout.apply, network, key=None), return_shape=True)
     jaxpr, outputs = fitting(lambda: traced(variables, inputs))
-    expected = None if data.classes is None or data.targets.ndim > 1 else (2, data.classes)
+    labelled = data.classes is not None and (data.targets.ndim == 1 or loss is None)
+    expected = (2, *data.targets.shape[1:], data.classes) if labelled else None
     if not hasattr(outputs, "shape") or outputs.shape[:1] != (2,) or (expected and outputs.shape != expected):
         raise ValueError(
             f"{name} maps 2 inputs of shape {shape} to {getattr(outputs, 'shape', type(outputs))}; expected "
             + (
-                f"{expected}, a score for each class of {data.name}"
+                f"{expected}, a score for each class of {data.name}{' at each place' if len(expected) > 2 else ''}"
                 if expected
                 else "(2, ...), an output for each sample"
             )

@@ -52,7 +52,8 @@ def sensitivity(results: Any, over: str, metric: str | None = None) -> Any:
     Args:
         results: of `sweep`.
         over: the swept dimension.
-        metric: the first that is shown; None takes the loss, or else the first there is.
+        metric: the first that is shown, by which other swept values are the best; None takes the loss, or else the
+            first there is.
 
     Returns:
         A plotly figure.
@@ -65,7 +66,7 @@ def sensitivity(results: Any, over: str, metric: str | None = None) -> Any:
     x = [one[name].values.tolist() for *_, one in lines for _ in range(3)]
     y: dict[str, list] = {}
     for shown in metrics:
-        ends = (others_at_best(one, shown, over)[shown].isel(round=-1) for *_, one in lines)
+        ends = (others_at_best(one, metric, over)[shown].isel(round=-1) for *_, one in lines)
         y[shown] = [part for end in ends for part in _parts(quantiles(end).transpose("quantile", over).values, False)]
     made = _figure([(place, label, k) for place, label, k, _ in lines], x, y[metric])
     menus = [_menu(metrics, lambda shown: ({"y": y[shown]}, _y(shown, y[shown])))]

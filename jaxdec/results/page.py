@@ -153,7 +153,8 @@ def _compared(dataset: xr.Dataset, metric: str) -> Iterator[str]:
         ends = {str(name): float(final.sel(algorithm=name).median("seed")) for name in one["algorithm"].values}
         ends = {name: end for name, end in ends.items() if np.isfinite(end)} or ends
         reference = (max if larger_is_better(metric) else min)(ends, key=ends.__getitem__)
-        found = paired_differences(one, metric, reference=reference).rows()
+        compared = paired_differences(one, metric, reference=reference)
+        found, said = compared.rows(), "".join(f"<li>{_text(sentence)}</li>" for sentence in compared.sentences())
         rows = [
             [str(name), *(f"{row[end]:.3g}" for end in ("low", "estimate", "high")), f"{row['won']:.0%}"]
             for name, row in found.iterrows()
@@ -163,7 +164,7 @@ def _compared(dataset: xr.Dataset, metric: str) -> Iterator[str]:
         yield (
             f"{f'<h3>{_text(place)}</h3>' if place else ''}<p>{_text(titled(metric))} minus that of {_text(reference)} "
             "on the same seeds: median, and its 95 % bootstrap interval.</p>"
-            f"{_rows(headers, rows, [False] + 4 * [True])}"
+            f"{_rows(headers, rows, [False] + 4 * [True])}<ul>{said}</ul>"
         )
 
 

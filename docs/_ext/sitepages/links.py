@@ -46,10 +46,8 @@ def dead_in_markdown(pages: Iterable[Path], made: Iterable[Path] = ()) -> list[s
 
 def dead_in_site(folder: Path) -> list[str]:
     """The links of a built site to files, or to places in pages, that are not there."""
-    pages = [
-        path for path in sorted(folder.rglob("*.html")) if "_static" not in path.parts
-    ]  # the theme has templates there
-    texts = {path.resolve(): path.read_text(encoding="utf-8") for path in found}
+    pages = [path for path in sorted(folder.rglob("*.html")) if "_static" not in path.parts]  # templates of the theme
+    texts = {path.resolve(): path.read_text(encoding="utf-8") for path in pages}
     places = {path: set(map(unescape, re.findall(r'\bid="([^"]+)"', text))) for path, text in texts.items()}
     return [dead for path in texts for dead in _dead(folder, path, texts[path], places)]
 

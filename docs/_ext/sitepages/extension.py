@@ -7,7 +7,7 @@ from typing import Any
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
-from benchmarks.figures import pages
+from benchmarks.figures.pages import a_report
 from jaxdec.types import LAWS
 from sitepages import choosing, docstrings, figures, methods, reference
 
@@ -38,7 +38,7 @@ def generate(app: Any) -> None:
     figures.drawn(Path(app.srcdir) / "methods" / "figures", list(filter(figures.runs, methods.names())))
     if not (shown := Path(app.srcdir) / "_extra" / "report.html").exists():
         shown.parent.mkdir(exist_ok=True)
-        pages.a_report(shown)
+        a_report(shown)
 
 
 def process(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:

@@ -255,6 +255,6 @@ def test_a_label_that_is_wider_than_the_figure_is_folded_and_not_cut(tmp_path):
     figure = plotting.overview(results(["DSGD", label]))
     figure.draw_without_rendering()
     text = figure.legends[0].get_texts()[1]
-    assert text.get_text().replace("\n", "").replace(r"\$", "$") == label
+    assert text.get_text().replace("\n", "").replace(r"\$", "$") == f"{label}, lr 1"
     legend = figure.legends[0].get_window_extent()
     assert (legend.x0 >= 0, legend.x1 <= figure.bbox.width) == (True, True)

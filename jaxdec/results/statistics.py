@@ -7,6 +7,7 @@ than half of the runs diverged; a mean is one only if none did.
 
 import html
 from collections.abc import Callable
+from textwrap import fill
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -100,7 +101,8 @@ class Differences(xr.Dataset):
         if not self.whole:
             return super().__repr__()
         table = self.rows().to_string(float_format=lambda v: f"{v:.4g}", max_colwidth=None)
-        return "\n\n".join(filter(None, (self.told(), table, "\n".join(self.sentences()))))
+        said = "\n".join(fill(sentence, 80) for sentence in self.sentences())
+        return "\n\n".join(filter(None, (self.told(), table, said)))
 
     def _repr_html_(self) -> str:
         if not self.whole:

@@ -61,7 +61,7 @@ def beside(label: str, values: Sequence[str]) -> str:
 
 def said(dataset: xr.Dataset) -> str:
     """By what values were chosen, and what a star beside them means; nothing where nothing was chosen."""
-    chosen = [c for c in dataset.coords.values() if _BY in c.attrs and c.attrs[_GRIDS] != "{}"]
+    chosen = [c for c in dataset.coords.values() if _BY in c.attrs and c.attrs.get(_GRIDS, "{}") != "{}"]
     by = sorted({str(c.attrs[_BY]) for c in chosen})
     if not by:
         return ""

@@ -170,7 +170,8 @@ def account(results: xr.Dataset, experiment: dict[str, Any], seconds: float, res
 def read(folder: Path) -> xr.Dataset:
     """The results in a folder: of a store, or of `jaxdec sweep` without one; or in a file, of a run that was saved."""
     if folder.is_file():
-        return labelled(Result.load(folder))
+        saved = Result.load(folder)
+        return labelled({str(saved.attrs["algorithm"]): saved})
     if any((folder / name).exists() for name in ("manifest.json", "manifest.copy.json", "done")):
         return load(folder)
     for path in (folder / "results.zarr", folder):

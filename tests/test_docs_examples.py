@@ -17,8 +17,11 @@ INCLUDED = re.compile(
 WHOLE = "<!-- runs: what is included -->"  # of a page whose examples go on from what it includes
 NEEDS = re.compile(r"^<!-- needs: (\w+) -->$", re.MULTILINE)  # what is no dependency of jaxdec
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+LONG = {"jobs"}  # compiles some thirty programs
 PAGES = [
-    page for page in sorted([*DOCS.glob("*.md"), *DOCS.glob("guide/*.md")]) if FENCE.search(page.read_text("utf-8"))
+    pytest.param(page, marks=[pytest.mark.slow] if page.stem in LONG else [])
+    for page in sorted([*DOCS.glob("*.md"), *DOCS.glob("guide/*.md")])
+    if FENCE.search(page.read_text("utf-8"))
 ]
 
 

@@ -13,7 +13,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 from PIL import Image
 
-from benchmarks.figures import graphs, methods, studies
+from benchmarks.figures import graphs, methods, pages, studies
 from jaxdec import plotting
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -55,6 +55,14 @@ def section(figure) -> str:
     return f"### {title}\n\n{caption}\n\n![{caption}](gallery/{figure.__name__}.png)\n\n{code}\n"
 
 
+def report() -> str:
+    """The page that is a report: a picture of it, a link to it, and its code."""
+    caption = inspect.getdoc(pages.a_report)
+    code = "```{literalinclude} ../benchmarks/figures/pages.py\n:pyobject: a_report\n```"
+    link = '<p><a href="report.html">The page itself.</a></p>'
+    return f"### A report\n\n{caption}\n\n{link}\n\n![{caption}](_static/report.png)\n\n{code}\n"
+
+
 def papers() -> str:
     """The figures of papers, each with the command that makes it."""
     lines = ["## Papers", "", "Each is made by `jaxdec reproduce`, and judged on [its page](papers.md).", ""]
@@ -69,7 +77,7 @@ def papers() -> str:
 def page() -> str:
     """The page of all figures."""
     parts = [f"## {title}\n\n" + "\n".join(map(section, own(module))) for title, module in PARTS.items()]
-    return "\n".join([HEAD, *parts, papers()])
+    return "\n".join([HEAD, *parts, report(), papers()])
 
 
 if __name__ == "__main__":

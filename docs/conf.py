@@ -21,7 +21,7 @@ extensions = [
     "sphinx_copybutton",
     "sitepages.extension",
 ]
-exclude_patterns = ["_build", "_ext"]
+exclude_patterns = ["_build", "_ext", "_extra"]
 default_role = "py:obj"  # a link where there is something of that name, else code
 
 nb_execution_mode = "off"  # they are stored with their outputs
@@ -42,6 +42,8 @@ copybutton_prompt_is_regexp = True
 html_theme = "pydata_sphinx_theme"
 html_title = "jaxdec"
 html_static_path = ["_static"]
+html_extra_path = ["_extra"]  # what is made when the site is
+(HERE / "_extra").mkdir(exist_ok=True)
 html_css_files = ["jaxdec.css"]
 html_show_sourcelink = False
 html_theme_options = {

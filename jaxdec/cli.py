@@ -117,7 +117,7 @@ PATH: dict[str, Any] = {"parser": _path, "metavar": "PATH"}
 Spec = Annotated[
     Path | None, typer.Argument(help="A TOML file that describes the sweep; none runs the default.", **PATH)
 ]
-Folder = Annotated[Path, typer.Argument(help="A store, or a folder with results.zarr.", **PATH)]
+Folder = Annotated[Path, typer.Argument(help="A store, a folder with results.zarr, or a file of Result.save.", **PATH)]
 Metric = Annotated[str | None, typer.Option(help="What to judge by; the loss, if there is one.")]
 X64 = Annotated[bool, typer.Option("--x64", help="Compute in float64.")]
 Rounds = Annotated[int | None, typer.Option(help="Communication rounds.")]
@@ -126,6 +126,7 @@ Seeds = Annotated[int | None, typer.Option(help="How many seeds.")]
 Latency = Annotated[float, typer.Option(help="Of a message, in seconds.")]
 Bandwidth = Annotated[float | None, typer.Option(help="Of a link, in bits per second; needed for seconds.")]
 Compute = Annotated[float, typer.Option("--seconds-per-gradient", help="Of one sample's gradient on a node.")]
+Log = Annotated[Path | None, typer.Option(help="A file that gets a line of JSON for each record.", **PATH)]
 Parallel = Annotated[bool, typer.Option("--parallel", help="A node sends to all its neighbours at once.")]
 
 
@@ -136,7 +137,7 @@ def sweep(
         Path | None, typer.Option(help="A directory to keep results in, and to go on from.", **PATH)
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for results.zarr and figure.png; here.", **PATH)] = None,
-    log: Annotated[Path | None, typer.Option(help="A file that gets a line of JSON for each record.", **PATH)] = None,
+    log: Log = None,
     nodes: Annotated[int | None, typer.Option(help="Nodes on the default's ring: 16.")] = None,
     alpha: Annotated[
         float | None,
@@ -202,6 +203,11 @@ def plot(
         Band, typer.Option(help="10 to 90 % of runs, or the median's bootstrap interval.")
     ] = Band.quantiles,
     log_x: Annotated[bool, typer.Option("--log-x", help="A logarithmic horizontal axis.")] = False,
+    by: Annotated[
+        str | None, typer.Option(help="What swept values are chosen by: what is drawn, of the test set the loss.")
+    ] = None,
+    ylim: Annotated[tuple[float, float] | None, typer.Option(help="The ends of the vertical axes.")] = None,
+    title: Annotated[str | None, typer.Option(help="Above the panels.")] = None,
     latency: Latency = 0.0,
     bandwidth: Bandwidth = None,
     compute: Compute = 0.0,
@@ -220,7 +226,9 @@ def plot(
             )
         axis = "round" if x is Axis.rounds else x.value
         metric = known(results, y)
-        failed = draw(lambda: plotting.panels(results, metric, x=axis, band=band.value, log_x=log_x), out)
+        chosen: dict[str, Any] = {"by": None if by is None else known(results, by), "ylim": ylim}
+        chosen["title"] = None if title is None else verbatim(title)
+        failed = draw(lambda: plotting.panels(results, metric, x=axis, band=band.value, log_x=log_x, **chosen), out)
         if failed:
             raise ValueError(failed)
     say(f"wrote {out}")
@@ -297,6 +305,7 @@ def tune_command(
     parallel: Parallel = False,
     csv: Annotated[Path | None, typer.Option(help="Write a row for each run and record.", **PATH)] = None,
     store: Annotated[Path | None, typer.Option(help="A directory to keep runs in, and to go on from.", **PATH)] = None,
+    log: Log = None,
     x64: X64 = False,
 ) -> None:
     """Search each algorithm's best step size, beginning with the values that the file sweeps."""
@@ -310,8 +319,9 @@ def tune_command(
         over = asked.pop("over", None)
         if csv is not None:
             writable(csv)
+        callback = None if log is None else JSONLines(log)
         found = tune(*parts, over=over, metric=metric, at=at, target=target, cost=cost.value, budget=budget, link=link,
-                     timing=timing, **asked)  # fmt: skip
+                     timing=timing, callback=callback, **asked)  # fmt: skip
         if csv is not None:
             to_csv(found.cells, csv)
         say(found, found.to_markdown())

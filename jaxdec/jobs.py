@@ -13,6 +13,7 @@ import xarray as xr
 
 from jaxdec import algorithms, data, networks, problems
 from jaxdec.results.labels import labelled
+from jaxdec.results.result import Result
 from jaxdec.spec import from_toml
 from jaxdec.storage.codecs import check_codecs
 from jaxdec.storage.places import as_file, from_file
@@ -167,7 +168,10 @@ def account(results: xr.Dataset, experiment: dict[str, Any], seconds: float, res
 
 
 def read(folder: Path) -> xr.Dataset:
-    """The results in a folder: of a store, or of `jaxdec sweep` without one."""
+    """The results in a folder: of a store, or of `jaxdec sweep` without one; or in a file, of a run that was saved."""
+    if folder.is_file():
+        saved = Result.load(folder)
+        return labelled({str(saved.attrs["algorithm"]): saved})
     if any((folder / name).exists() for name in ("manifest.json", "manifest.copy.json", "done")):
         return load(folder)
     for path in (folder / "results.zarr", folder):
@@ -175,7 +179,8 @@ def read(folder: Path) -> xr.Dataset:
             check_codecs(path)
             found = xr.open_zarr(path).load()
             return found.rename({name: from_file(str(name)) for name in found.data_vars})
-    raise ValueError(f"{folder} holds no results; give the --store of a sweep, or the folder with its results.zarr")
+    known = "the --store of a sweep, the folder with its results.zarr, or the file of Result.save"
+    raise ValueError(f"{folder} holds no results; give {known}")
 
 
 def degrees(given: list[str] | None, results: xr.Dataset) -> Any:

@@ -1,8 +1,10 @@
 """Build the wheel and the source archive, and check them as a user would meet them: `python scripts/release.py`.
 
-Uploads nothing: `twine upload dist/*` does, once this has passed. Needs the extra `release`.
+Uploads nothing: `twine upload` does, once this has passed. The recipe for conda-forge is written into dist/, too, with
+the archive's checksum. Needs the extra `release`.
 """
 
+import hashlib
 import os
 import re
 import subprocess
@@ -17,7 +19,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 IN_WHEEL = ("jaxdec/__init__.py", "jaxdec/__init__.pyi", "jaxdec/py.typed", "jaxdec/cli.py")
-IN_ARCHIVE = ("pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", "CITATION.cff", "tests/conftest.py")
+IN_ARCHIVE = (
+    "pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", "CITATION.cff", "conda/recipe.yaml", "docs/conf.py",
+    "tests/conftest.py",
+)  # fmt: skip
+RECIPE = Path("conda") / "recipe.yaml"
 SAY = "import jaxdec; print(jaxdec.__version__)"
 
 
@@ -33,6 +39,7 @@ def version(root: Path) -> str:
             r'^__version__ = "(.*)"$', (root / "jaxdec" / "__init__.py").read_text(), re.M
         ),
         "CITATION.cff": re.findall(r"^version: (.*)$", (root / "CITATION.cff").read_text(), re.M),
+        "conda/recipe.yaml": re.findall(r'^  version: "(.*)"$', (root / RECIPE).read_text(), re.M),
         "CHANGELOG.md": re.findall(r"^## \[(\d.*?)\] - \d{4}-\d\d-\d\d$", (root / "CHANGELOG.md").read_text(), re.M)[
             :1
         ],
@@ -55,6 +62,11 @@ def lacking(names: Iterable[str], wanted: Iterable[str], where: str) -> None:
     names = set(names)
     if missing := [name for name in wanted if name not in names]:
         raise ValueError(f"{where} lacks {', '.join(missing)}; see [tool.hatch.build] in pyproject.toml")
+
+
+def recipe(root: Path, archive: bytes) -> str:
+    """The recipe for conda-forge, of an archive that is uploaded."""
+    return (root / RECIPE).read_text().replace("CHECKSUM", hashlib.sha256(archive).hexdigest())
 
 
 def shell(*command: str | Path, cwd: Path = ROOT) -> str:
@@ -85,6 +97,7 @@ def main() -> None:
         lacking(opened.namelist(), IN_WHEEL, wheel.name)
     with tarfile.open(archive) as opened:
         lacking((name.partition("/")[2] for name in opened.getnames()), IN_ARCHIVE, archive.name)
+    (dist / RECIPE.name).write_text(recipe(ROOT, archive.read_bytes()))
     with tempfile.TemporaryDirectory() as folder:
         python = Path(folder) / "venv" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
         venv.create(python.parents[1], with_pip=True)
@@ -94,7 +107,7 @@ def main() -> None:
             raise ValueError(f"the wheel is of version {declared}, and jaxdec.__version__ is {installed}")
         if "GradientTracking" not in (listed := shell(python.with_name("jaxdec"), "list", cwd=Path(folder))):
             raise ValueError(f"`jaxdec list` of the installed wheel prints no GradientTracking:\n{listed}")
-    print(f"{wheel.name} and {archive.name} are ready: twine upload dist/jaxdec-{declared}*")
+    print(f"{wheel.name} and {archive.name} are ready: twine upload dist/jaxdec-{declared}*; then dist/{RECIPE.name}")
 
 
 if __name__ == "__main__":

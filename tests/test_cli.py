@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 from typer.testing import CliRunner
 
-from jaxdec import algorithms, metrics, networks, problems
+from jaxdec import algorithms, metrics, networks, problems, run
 from jaxdec.cli import app, digits_on_a_ring, read
 
 runner = CliRunner(env={"COLUMNS": None})
@@ -139,6 +139,26 @@ def test_stored_results_are_drawn_against_any_axis(default, tmp_path, x):
     link = ["--bandwidth", 1e6, "--latency", 0.01, "--degree", 2] if x == "seconds" else []
     call("plot", default[0], "--x", x, "--y", "grad_norm_sq", "--out", tmp_path / "a.png", *link)
     assert (tmp_path / "a.png").stat().st_size > 10_000
+
+
+def test_titles_limits_and_what_chooses_are_asked_for_and_runs_are_shown_as_sweeps_are(default, tmp_path):
+    out, drawn = tmp_path / "a.svg", ["plot", default[0], "--y", "test_accuracy", "--out", tmp_path / "a.svg"]
+    call(*drawn, "--title", "mine", "--ylim", 0.2, 0.9, "--by", "test_accuracy")
+    assert {"<!-- mine -->", "<!-- best by test accuracy, on the test set -->"} <= comments(out)
+    call(*drawn)
+    assert any(comment.startswith("<!-- best by loss") for comment in comments(out))
+    assert "there is no metric 'los'" in words(call(*drawn, "--by", "los", code=2))
+    assert "ylim is low < high; got 1 and 0" in words(call(*drawn, "--ylim", 1, 0, code=2))
+    problem, ring = problems.quadratic(4, 2), networks.ring(4)
+    run(algorithms.DSGD(lr=0.1), problem, ring, rounds=4, every=2).save(tmp_path / "run.npz")
+    assert "DSGD" in call("show", tmp_path / "run.npz")
+    call("plot", tmp_path / "run.npz", "--y", "distance", "--out", out)
+    assert "<!-- DSGD -->" in comments(out)
+
+
+def comments(svg):
+    """What Matplotlib says of each text."""
+    return set(re.findall(r"<!-- .* -->", svg.read_text(encoding="utf-8")))
 
 
 def test_seconds_need_a_link_and_a_degree_for_each_network(stored, tmp_path):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import pytest
-from sitepages import choosing, docstrings, figures, mathematics, methods, reference
+from sitepages import choosing, docstrings, figures, links, mathematics, methods, reference
 
 from benchmarks import gallery
 from jaxdec import algorithms
@@ -29,10 +29,19 @@ def public(module: str) -> list[str]:
     return [module, *(name for found in below if found != module for name in public(found))]
 
 
-def test_every_public_name_is_on_a_page():
+def on_no_page() -> list[str]:
     documented, modules = reference.homes(), list(dict.fromkeys(public("jaxdec")))
-    assert len(modules) > 15
-    assert not [f"{m}.{name}" for m in modules for name in reference.names(m) if f"{m}.{name}" not in documented]
+    return [f"{m}.{name}" for m in modules for name in reference.names(m) if f"{m}.{name}" not in documented]
+
+
+def test_every_public_name_is_on_a_page():
+    assert len(set(public("jaxdec"))) > 15
+    assert on_no_page() == []
+
+
+def test_a_name_that_is_on_no_page_is_told(monkeypatch):
+    monkeypatch.setattr(reference, "MODULES", tuple(name for name in reference.MODULES if name != "jaxdec.live"))
+    assert "jaxdec.live.JSONLines" in on_no_page()
 
 
 @pytest.mark.parametrize("module", reference.MODULES)
@@ -152,9 +161,34 @@ def test_the_site_is_built_without_a_warning(tmp_path):
     done = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "methods" / "KGT.html").exists()
+    assert links.dead_in_site(tmp_path) == []
+    assert "Plotly" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("module", [docstrings, mathematics], ids=lambda module: module.__name__)
+def test_no_link_of_a_page_written_by_hand_leads_nowhere():
+    pages = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+    pages += [*DOCS.glob("*.md"), *DOCS.glob("guide/*.md")]
+    made = [DOCS / "methods" / f"{name}.rst" for name in ("index", *methods.names())]
+    made += [DOCS / "reference" / f"{module}.rst" for module in ("index", *reference.MODULES)]
+    assert links.dead_in_markdown(pages, made) == []
+
+
+def test_a_link_that_leads_nowhere_is_told(tmp_path):
+    (tmp_path / "a.md").write_text(
+        "# One\n[b](b.md) [c](c.md) [o](#one) [t](#two) [w](https://x.org) ![i](i.png) `[d](d.md)`"
+    )
+    (tmp_path / "b.md").write_text("[one](a.md#one) [two](a.md#two)")
+    assert links.dead_in_markdown(sorted(tmp_path.glob("*.md"))) == [
+        "a.md: c.md", "a.md: #two", "a.md: i.png", "b.md: a.md#two",
+    ]  # fmt: skip
+    (tmp_path / "a.html").write_text(
+        '<p id="one"><a href="#one"><a href="#two"><a href="b.html#x%20y"><a href="c.html">'
+    )
+    (tmp_path / "b.html").write_text('<p id="x y"><a href="a.html#one"><img src="i.png"><a href="https://x.org">')
+    assert links.dead_in_site(tmp_path) == ["a.html: #two", "a.html: c.html", "b.html: i.png"]
+
+
+@pytest.mark.parametrize("module", [docstrings, links, mathematics], ids=lambda module: module.__name__)
 def test_the_examples_of_what_makes_the_pages_hold(module):
     assert doctest.testmod(module).failed == 0
 

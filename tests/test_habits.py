@@ -172,10 +172,11 @@ def test_everything_that_names_the_version_agrees():
         ("CITATION.cff", "version: 0.1.0", "version: 0.0.9", "CITATION.cff has 0.0.9"),
         ("CHANGELOG.md", "## [0.1.0] - 2026-11-21", "## [0.1.0]", "CHANGELOG.md has none"),
         ("jaxdec/__init__.py", '__version__ = "0.1.0"', '__version__ = "0.2.0"', "__init__.py has 0.2.0"),
+        ("conda/recipe.yaml", 'version: "0.1.0"', 'version: "0.2.0"', "recipe.yaml has 0.2.0"),
     ],
 )
 def test_a_release_is_refused_where_versions_differ(tmp_path, file, old, new, said):
-    for name in ("pyproject.toml", "CITATION.cff", "CHANGELOG.md", "jaxdec/__init__.py"):
+    for name in ("pyproject.toml", "CITATION.cff", "CHANGELOG.md", "conda/recipe.yaml", "jaxdec/__init__.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         text = (ROOT / name).read_text()
         if name == file:

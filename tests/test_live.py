@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from jaxdec import algorithms as A
-from jaxdec import cli, live, networks, problems, run, sweep
+from jaxdec import cli, live, networks, problems, run, sweep, tune
 from jaxdec import loop as time_loop
 from jaxdec.types import Cost
 
@@ -153,6 +153,26 @@ def test_a_callback_that_stops_a_sweep_leaves_its_store_to_go_on_with(tmp_path):
     assert go().equals(go())
 
 
+def test_the_callbacks_of_a_search_see_every_record_of_every_cell_and_change_none(tmp_path):
+    seen = []
+    over = {"lr": [0.03, 0.1], "local_steps": [1, 2]}
+    asked = {"over": over, "seeds": 2, "rounds": 6, "every": 2, "budget": 8, "progress": False}
+    found = tune(METHOD, PROBLEM, RING, callback=seen.append, callback_every=4, **asked)
+    assert found.cells.equals(tune(METHOD, PROBLEM, RING, **asked).cells)
+    ends = {}
+    for one in (one for part in seen for one in part.runs()):
+        ends.setdefault((one.labels["configuration"], one.labels["seed"]), []).append(one)
+    assert len(ends) == found.cells.sizes["cell"] * 2
+    for (configuration, seed), parts in ends.items():
+        lr, K = (configuration.partition(f"{name}=")[2].split()[0] for name in ("lr", "local_steps"))
+        cell = found.cells.isel(cell=(found.cells.lr == float(lr)) & (found.cells.local_steps == int(K)))
+        assert np.array_equal(np.concatenate([one.metrics["loss"] for one in parts]), cell.loss.sel(seed=seed)[0])
+    go = lambda **more: tune(METHOD, PROBLEM, RING, store=tmp_path, **asked, **more)
+    with pytest.raises(live.Stopped, match="enough"):
+        go(callback=lambda seen: "enough" if "local_steps=2" in seen.labels[0]["configuration"] else None)
+    assert go().cells.equals(found.cells)
+
+
 @pytest.mark.parametrize(
     ("more", "error", "said"),
     [
@@ -165,7 +185,7 @@ def test_a_callback_that_stops_a_sweep_leaves_its_store_to_go_on_with(tmp_path):
     ],
 )
 def test_what_is_no_callback_is_refused(more, error, said):
-    for go in (run, sweep):
+    for go in (run, sweep, lambda *given, **more: tune(*given, over={"lr": [0.1]}, **more)):
         with pytest.raises(error, match=said):
             go(METHOD, PROBLEM, RING, rounds=4, **more)
 

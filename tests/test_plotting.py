@@ -8,6 +8,7 @@ import xarray as xr
 from jaxdec import algorithms as A
 from jaxdec import data, networks, plotting, problems, run
 from jaxdec.results import add_passes, best, median, summarize
+from jaxdec.results.export import table
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -47,7 +48,7 @@ def results(algorithms=("DSGD", "K-GT"), lrs=(0.1, 1.0, 10.0), seeds=4, problems
 def test_a_curve_is_the_median_against_what_was_asked(x):
     chosen = best(results())
     ax = plotting.curves(chosen, "loss", x=x)
-    assert [line.get_label() for line in ax.lines] == ["DSGD", "K-GT"]
+    assert [line.get_label() for line in ax.lines] == ["DSGD, lr 1", "K-GT, lr 1"]
     assert (ax.get_yscale(), ax.get_xlabel()) == ("log", plotting.LABELS[x])
     for line, name in zip(ax.lines, ("DSGD", "K-GT"), strict=True):
         one = chosen.sel(algorithm=name)
@@ -98,6 +99,59 @@ def test_sensitivity_leaves_out_diverged_values_and_takes_the_best_of_the_others
     np.testing.assert_allclose(ax.lines[0].get_ydata(), expected.sel(algorithm="DSGD", lr=[0.1, 1.0]))
     accuracy = plotting.sensitivity(two.isel(local_steps=0), "test_accuracy")
     assert accuracy.get_yscale() == "linear"
+
+
+def test_a_figure_that_is_made_here_has_a_legend_and_one_that_is_given_has_it_where_it_is_asked_for():
+    chosen = best(results())
+    assert len(plotting.curves(chosen, "loss").get_legend().get_texts()) == 2
+    assert len(plotting.sensitivity(results(), "loss").get_legend().get_texts()) == 2
+    _, ax = plt.subplots()
+    assert plotting.curves(chosen, "loss", ax=ax).get_legend() is None
+    assert plotting.curves(chosen, "loss", ax=ax, legend=True).get_legend() is not None
+    assert plotting.curves(chosen, "loss", legend=False).get_legend() is None
+
+
+def told(figure):
+    legend = figure.legends[0]
+    return [text.get_text() for text in legend.get_texts()], legend.get_title().get_text()
+
+
+def test_chosen_values_are_named_with_what_chose_them_and_a_star_at_the_edge():
+    at_edge = results(lrs=(0.1, 1.0))
+    labels = ["DSGD, lr 1*", "K-GT, lr 1*"]
+    assert told(plotting.panels(at_edge, "loss")) == (labels, "best by loss; *: at the edge of the grid")
+    assert told(plotting.overview(at_edge))[0] == labels
+    own = at_edge.drop_vars("lr").assign_coords(lr=(("algorithm", "lr"), [[0.1, 1.0], [2.0, 20.0]]))
+    own = own.assign(loss=own.loss.where(own["algorithm"] == "DSGD", own.loss.roll(lr=1)))
+    assert told(plotting.panels(own))[0] == ["DSGD, lr 1*", "K-GT, lr 2*"]
+    assert told(plotting.panels(results(lrs=()), "loss")) == (["DSGD", "K-GT"], "")
+    assert told(plotting.panels(results(lrs=(1.0,)), "loss")) == (["DSGD", "K-GT"], "")
+    places = results(networks=["ring", "torus"])
+    apart = places.assign(loss=places.loss.where(places.network == "ring", places.loss.roll(lr=-1)))
+    assert told(plotting.panels(apart))[0] == ["DSGD, lr 1 | lr 0.1*", "K-GT, lr 1 | lr 0.1*"]
+
+
+def test_nothing_is_chosen_on_the_test_set_unless_it_is_asked_for_and_said():
+    there = results(lrs=(0.1, 0.5, 1.0))
+    misled = there.assign(test_accuracy=there.test_accuracy.where(there.lr != 0.5, 1.0))
+    assert told(plotting.panels(misled, "test_accuracy"))[0] == ["DSGD, lr 1*", "K-GT, lr 1*"]
+    asked = told(plotting.panels(misled, "test_accuracy", by="test_accuracy"))
+    assert asked == (["DSGD, lr 0.5", "K-GT, lr 0.5"], "best by test accuracy, on the test set")
+    two = xr.concat([misled, misled * 0.9], "momentum").assign_coords(momentum=[0.0, 0.9])  # of less loss and accuracy
+    ends = lambda by: plotting.sensitivity(two, "test_accuracy", by=by).lines[0].get_ydata()
+    np.testing.assert_allclose(ends(None)[1], 0.9)
+    np.testing.assert_allclose(ends("test_accuracy")[1], 1.0)
+    said = lambda metric: "Chosen on the test set" in table(misled, "", metric).caption
+    assert (said(None), said("test_accuracy")) == (False, True)
+
+
+def test_the_ends_of_the_vertical_axes_are_those_that_are_asked_for():
+    places = results(networks=["ring", "torus"])
+    assert [ax.get_ylim() for ax in plotting.panels(places, "loss", ylim=(1e-3, 2.0)).axes] == [(1e-3, 2.0)] * 2
+    with pytest.raises(ValueError, match="0 < low < high, since the axis is logarithmic; got 0 and 1"):
+        plotting.panels(places, "loss", ylim=(0, 1))
+    with pytest.raises(ValueError, match="low < high; got 1 and 0"):
+        plotting.panels(places, "test_accuracy", ylim=(1, 0))
 
 
 def test_lines_beyond_the_seventh_differ_by_their_dashes():
@@ -201,6 +255,6 @@ def test_a_label_that_is_wider_than_the_figure_is_folded_and_not_cut(tmp_path):
     figure = plotting.overview(results(["DSGD", label]))
     figure.draw_without_rendering()
     text = figure.legends[0].get_texts()[1]
-    assert text.get_text().replace("\n", "").replace(r"\$", "$") == label
+    assert text.get_text().replace("\n", "").replace(r"\$", "$") == f"{label}, lr 1"
     legend = figure.legends[0].get_window_extent()
     assert (legend.x0 >= 0, legend.x1 <= figure.bbox.width) == (True, True)

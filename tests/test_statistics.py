@@ -146,3 +146,19 @@ def test_runs_are_compared_by_their_labels():
     expected = (fast.distance - slow.distance).isel(round=-1).median()
     np.testing.assert_allclose(found.difference.sel(bound="estimate"), expected)
     np.testing.assert_allclose(mean(given).distance.sel(algorithm="fast"), fast.distance.mean("seed"))
+
+
+def test_a_comparison_says_in_a_sentence_who_is_better_or_that_it_cannot_be_told():
+    noise = np.random.default_rng(0).standard_normal(20)
+    losses = xr.DataArray([1 + 0.1 * noise, 1.2 + 0.1 * noise, 1 + 0.1 * noise[::-1]], dims=("algorithm", "seed"))
+    dataset = xr.Dataset({"loss": losses, "test_accuracy": losses}, {"algorithm": ["A", "worse", "same"]})
+    for relative, equal in ((False, "0"), (True, "1")):
+        worse, same = paired_differences(dataset, reference="A", relative=relative).sentences()
+        assert worse.startswith(f"worse is worse than A: the interval of the {'ratio' if relative else 'difference'}, ")
+        assert worse.endswith(f"is on one side of {equal}.")
+        assert same.startswith("same and A are not told apart: ")
+    more = paired_differences(dataset, "test_accuracy", reference="A")
+    assert more.sentences()[0].startswith("worse is better than A: ")
+    assert more.sel(algorithm="worse").sentences()[0].startswith("worse is better than A: ")
+    assert more.sentences()[1] in " ".join(repr(more).split())
+    assert more.sentences()[0] in more._repr_html_()

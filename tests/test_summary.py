@@ -95,10 +95,24 @@ def test_csv_and_latex_hold_what_the_dataset_holds(tmp_path):
     assert frame.grads.tolist() == [0.0, 80.0] * 4
     latex = to_latex(dataset)
     assert r"R\&D\_1 50\%" in latex
-    assert r"\textbf{$2\times 10^{-7}$}" in latex
+    assert r"\textbf{$2.00\times 10^{-7}$}" in latex
     assert r"$\infty$" in latex
     header, *rows = [line for line in latex.splitlines() if line.endswith(r"\\")]
     assert {line.replace(r"\&", "").count("&") for line in (header, *rows)} == {4}
+
+
+def test_a_table_for_latex_has_as_many_digits_everywhere_and_what_is_as_good_in_them_is_bold():
+    dataset = results([[0.1], [0.100004], [12.0], [0.012]], ("algorithm",), algorithm=["A", "B", "C", "D"])
+    rows = [line for line in to_latex(dataset.sel(algorithm=["A", "B", "C"])).splitlines() if line.endswith(r"\\")][1:]
+    assert [line.split("&")[1].split()[0] for line in rows] == [r"\textbf{0.100}", r"\textbf{0.100}", "12.0"]
+    assert to_latex(dataset).count(r"\textbf") == 1
+    assert r"\textbf{0.1000}" in to_latex(dataset.sel(algorithm=["A", "C"]), digits=4)
+    accuracy = (
+        results([[0.9], [0.95]], ("lr",), lr=[1.0, 2.0]).rename(loss="test_accuracy").expand_dims(algorithm=["A"])
+    )
+    latex = to_latex(accuracy, "test_accuracy")
+    assert latex.startswith("% Chosen on the test set, by test accuracy.\n% *: at the edge of the grid.\n")
+    assert "2$^*$ & 0.950" in latex
 
 
 def test_unknown_metrics_are_refused_with_those_there_are():

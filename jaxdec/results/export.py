@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from jaxdec.results.choices import of_the_test_set
 from jaxdec.results.labels import labelled
 from jaxdec.results.statistics import larger_is_better
 from jaxdec.results.summary import KINDS, SPENT, column, known, ran, summarize
@@ -43,7 +44,13 @@ def table(results: Any, title: str, metric: str | None = None) -> Grid:
         if name == metric:
             columns.append(Column("10–90 %", [_between(row["low"], row["high"], name) for row in records]))
     caption = "gradients and vectors: per node, over the whole run. *: at the edge of the grid."
+    caption += _chosen(metric) * any(c not in KINDS for c in chosen)
     return Grid(title, columns, sum(name in KINDS for name in names), caption)
+
+
+def _chosen(metric: str) -> str:
+    """That values were chosen on the test set, where they were."""
+    return f" Chosen on the test set, by {titled(metric)}." if of_the_test_set(metric) else ""
 
 
 def _between(low: float, high: float, metric: str) -> str:
@@ -92,11 +99,17 @@ def to_csv(results: Any, path: str | PathLike[str]) -> None:
     tidy(results).to_csv(path, index=False, na_rep="nan")
 
 
-def to_latex(results: Any, metric: str | None = None, others: Sequence[str] | None = None) -> str:
+def to_latex(results: Any, metric: str | None = None, others: Sequence[str] | None = None, *, digits: int = 3) -> str:
     r"""The best cells as a booktabs table: a row for each algorithm, problem and network, as `summarize` has them.
 
-    The metric is a median over seeds with its 10th and 90th percentile; the best of each problem and network is bold.
-    The document needs ``\usepackage{booktabs}``.
+    The metric is a median over seeds with its 10th and 90th percentile; the best of each problem and network is bold,
+    and so are those that are as good in the digits shown. The document needs ``\usepackage{booktabs}``.
+
+    Args:
+        results: of `sweep` or `run`.
+        metric: what to judge by; None is the loss, or else the first metric.
+        others: further metrics to show; None chooses two.
+        digits: how many there are of every measured number: significant ones, or behind the point of an accuracy.
 
     >>> import xarray as xr
     >>> runs = xr.Dataset(
@@ -108,8 +121,8 @@ def to_latex(results: Any, metric: str | None = None, others: Sequence[str] | No
     \toprule
     algorithm & loss \\
     \midrule
-    K-GT & \textbf{0.012} {\scriptsize [0.012, 0.012]} \\
-    R\&D\_1 & 0.1 {\scriptsize [0.1, 0.1]} \\
+    K-GT & \textbf{0.0120} {\scriptsize [0.0120, 0.0120]} \\
+    R\&D\_1 & 0.100 {\scriptsize [0.100, 0.100]} \\
     \bottomrule
     \end{tabular}
     """
@@ -120,22 +133,24 @@ def to_latex(results: Any, metric: str | None = None, others: Sequence[str] | No
     hidden = ("low", "high", "edge", "runs", "bits", "bits_down")
     columns = [str(c) for c in rows if c not in hidden and (c != "diverged" or rows["diverged"].any())]
     places = [kind for kind in kinds if kind != "algorithm"]
-    values = rows[metric] * (-1 if larger_is_better(metric) else 1)
-    least = values.groupby([rows[p] for p in places]).transform("min") if places else values.min()
-    bold = (values == least) & np.isfinite(values) & (len(rows) > 1)
+    values = (rows[metric] * (-1 if larger_is_better(metric) else 1)).fillna(np.inf)
+    shown = rows[metric].map(lambda value: _measured(value, digits, metric))
+    first = values.groupby([rows[p] for p in places] or np.zeros(len(rows))).transform("idxmin")
+    bold = (shown.values == shown[first].values) & np.isfinite(values) & (len(rows) > 1)
 
     def cell(column, row, strong):
         value = row[column]
         if column == metric:
-            middle, low, high = (_number(v, 4) for v in (value, row["low"], row["high"]))
+            middle, low, high = (_measured(v, digits, metric) for v in (value, row["low"], row["high"]))
             return (rf"\textbf{{{middle}}}" if strong else middle) + rf" {{\scriptsize [{low}, {high}]}}"
         if column in SPENT:
             return "--" if np.isnan(value) else f"{value:,.0f}".replace(",", r"\,")
         if column == "diverged":
             return f"{value} of {row['runs']}"
-        return (
-            "--" if value == "–" else latex(value) if isinstance(value, str | bool) or value is None else _number(value)
-        )
+        if column in dataset.data_vars:
+            return _measured(value, digits, column)
+        text = latex(value) if isinstance(value, str | bool) or value is None else _number(value)
+        return ("--" if value == "–" else text) + "$^*$" * (column in row["edge"])
 
     lines = [" & ".join(latex(titled(c)) for c in columns)]
     lines += [
@@ -144,15 +159,34 @@ def to_latex(results: Any, metric: str | None = None, others: Sequence[str] | No
     ]
     shape = "".join("l" if c in kinds or isinstance(rows[c].iloc[0], str) else "r" for c in columns)
     head, *body = (rf"{line} \\" for line in lines)
-    return "\n".join([rf"\begin{{tabular}}{{{shape}}}", r"\toprule", head, r"\midrule", *body, r"\bottomrule",
-                      r"\end{tabular}"])  # fmt: skip
+    about = [f"%{_chosen(metric)}"] if _chosen(metric) else []
+    about += ["% *: at the edge of the grid."] if any(rows["edge"]) else []
+    return "\n".join([*about, rf"\begin{{tabular}}{{{shape}}}", r"\toprule", head, r"\midrule", *body,
+                      r"\bottomrule", r"\end{tabular}"])  # fmt: skip
 
 
-def _number(value: float, digits: int = 3) -> str:
+def _measured(value: float, digits: int, metric: str) -> str:
+    r"""As many digits as all others have: behind the point of an accuracy, and else significant ones, zeros among them.
+
+    >>> [_measured(value, 3, "loss") for value in (0.1, 12.0, 4321.0, 2e-7)]
+    ['0.100', '12.0', '4321', '$2.00\\times 10^{-7}$']
+    """
+    if not np.isfinite(value):
+        return _number(value)
+    if larger_is_better(metric):
+        return f"{value:.{digits}f}"
+    power = int(f"{value:.{digits - 1}e}".partition("e")[2])
+    if value and not -4 <= power < 5:
+        return _number(value, digits, "#")
+    text = f"{value:.{max(digits - 1 - power, 0)}f}"
+    return f"${text}$" if value < 0 else text
+
+
+def _number(value: float, digits: int = 3, zeros: str = "") -> str:
     """Significant digits, powers of ten and infinity as such."""
     if not np.isfinite(value):
         return "--" if np.isnan(value) else r"$\infty$" if value > 0 else r"$-\infty$"
-    text = f"{value:.{digits}g}"
+    text = f"{value:{zeros}.{digits}g}"
     if "e" in text:
         mantissa, _, power = text.partition("e")
         return rf"${mantissa}\times 10^{{{int(power)}}}$"

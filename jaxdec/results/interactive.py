@@ -1,6 +1,7 @@
 """Figures for a browser, whose axes, metric and place are chosen there: curves, and what swept values decide."""
 
 from collections.abc import Iterator, Sequence
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from jaxdec.results.texts import plain, titled
 __all__ = ["curves", "places", "sensitivity"]
 
 SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x")
+MENU = 40  # pixels, the height of a menu
 DASHES = ("solid", "dash", "dot", "dashdot")
 
 
@@ -52,7 +54,8 @@ def sensitivity(results: Any, over: str, metric: str | None = None) -> Any:
     Args:
         results: of `sweep`.
         over: the swept dimension.
-        metric: the first that is shown; None takes the loss, or else the first there is.
+        metric: the first that is shown, by which other swept values are the best; None takes the loss, or else the
+            first there is.
 
     Returns:
         A plotly figure.
@@ -65,7 +68,7 @@ def sensitivity(results: Any, over: str, metric: str | None = None) -> Any:
     x = [one[name].values.tolist() for *_, one in lines for _ in range(3)]
     y: dict[str, list] = {}
     for shown in metrics:
-        ends = (others_at_best(one, shown, over)[shown].isel(round=-1) for *_, one in lines)
+        ends = (others_at_best(one, metric, over)[shown].isel(round=-1) for *_, one in lines)
         y[shown] = [part for end in ends for part in _parts(quantiles(end).transpose("quantile", over).values, False)]
     made = _figure([(place, label, k) for place, label, k, _ in lines], x, y[metric])
     menus = [_menu(metrics, lambda shown: ({"y": y[shown]}, _y(shown, y[shown])))]
@@ -124,7 +127,7 @@ def _figure(lines: Sequence[tuple[str, str, int]], x: Sequence[list], y: Sequenc
         made.add_scatter(
             x=middle[0],
             y=middle[1],
-            name=plain(label),
+            name=escape(plain(label), quote=False),  # plotly takes what looks like HTML for that
             mode="lines+markers",
             line={"color": colour, "dash": DASHES[k // len(COLOURS) % len(DASHES)]},
             marker={"symbol": SYMBOLS[k % len(SYMBOLS)], "size": 6, "maxdisplayed": 9},
@@ -163,15 +166,15 @@ def _laid_out(made: Any, menus: list[list[dict]], of: list[str], x: str, y: dict
     made.update_layout(
         template="plotly_white",
         updatemenus=[
-            {"buttons": menu, "x": k % 2 / 2, "xanchor": "left", "y": 1.02 + 0.11 * (k // 2), "yanchor": "bottom"}
-            for k, menu in enumerate(menus)
+            {"buttons": menu, "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom", "pad": {"b": MENU * k}}
+            for k, menu in enumerate(menus)  # one above the other: beside it there is no room on a narrow screen
         ],
         xaxis={"title": {"text": x}, "exponentformat": "power"},
         yaxis={"title": {"text": y["yaxis.title.text"]}, "exponentformat": "power"}
         | {"type": y["yaxis.type"], "dtick": y["yaxis.dtick"]},
         legend={"orientation": "h", "yanchor": "top", "y": -0.18},
-        margin={"l": 70, "r": 20, "t": 60 + 40 * (len(menus) > 2), "b": 60},
-        height=520,
+        margin={"l": 70, "r": 20, "t": 30 + MENU * len(menus), "b": 60},
+        height=450 + MENU * len(menus),
         hovermode="closest",
     )
     return made

@@ -37,7 +37,17 @@ th, td { padding: .25rem .7rem; text-align: left; white-space: nowrap; }
 thead th { border-bottom: 2px solid #222; } tbody td { border-bottom: 1px solid #ddd; } .right { text-align: right; }
 pre { background: #f6f6f6; padding: .8rem; overflow-x: auto; font-size: .82rem; } svg { max-width: 100%; height: auto; }
 nav a { margin-right: 1rem; } figure { margin: 0; }
-@media print { nav, .modebar { display: none; } h2 { break-after: avoid; } details { display: none; } }
+@media print {
+  nav, .modebar, details { display: none; } h2, h3 { break-after: avoid; } .scroll { overflow: visible; }
+  th, td { white-space: normal; padding: .2rem .4rem; font-size: .8rem; }
+  svg, figure, table, .plotly-graph-div { break-inside: avoid; }
+}
+"""
+# Figures have the width of the window, which paper has not.
+PRINTED = """
+const resized = size => document.querySelectorAll(".plotly-graph-div").forEach(one => Plotly.relayout(one, size));
+addEventListener("beforeprint", () => resized({width: 640, autosize: false}));
+addEventListener("afterprint", () => resized({width: null, autosize: true}));
 """
 
 
@@ -105,7 +115,7 @@ def report(
     page = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{_text(title)}</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{CSS}</style>'
-        f"<script>{get_plotlyjs()}</script></head><body><h1>{_text(title)}</h1>"
+        f"<script>{get_plotlyjs()}</script><script>{PRINTED}</script></head><body><h1>{_text(title)}</h1>"
         f'<p class="note">{about}</p><nav>{links}</nav>{sections}</body></html>'
     )
     path.write_text(page, encoding="utf-8")
@@ -153,7 +163,8 @@ def _compared(dataset: xr.Dataset, metric: str) -> Iterator[str]:
         ends = {str(name): float(final.sel(algorithm=name).median("seed")) for name in one["algorithm"].values}
         ends = {name: end for name, end in ends.items() if np.isfinite(end)} or ends
         reference = (max if larger_is_better(metric) else min)(ends, key=ends.__getitem__)
-        found = paired_differences(one, metric, reference=reference).rows()
+        compared = paired_differences(one, metric, reference=reference)
+        found, said = compared.rows(), "".join(f"<li>{_text(sentence)}</li>" for sentence in compared.sentences())
         rows = [
             [str(name), *(f"{row[end]:.3g}" for end in ("low", "estimate", "high")), f"{row['won']:.0%}"]
             for name, row in found.iterrows()
@@ -163,7 +174,7 @@ def _compared(dataset: xr.Dataset, metric: str) -> Iterator[str]:
         yield (
             f"{f'<h3>{_text(place)}</h3>' if place else ''}<p>{_text(titled(metric))} minus that of {_text(reference)} "
             "on the same seeds: median, and its 95 % bootstrap interval.</p>"
-            f"{_rows(headers, rows, [False] + 4 * [True])}"
+            f"{_rows(headers, rows, [False] + 4 * [True])}<ul>{said}</ul>"
         )
 
 

@@ -1,6 +1,6 @@
 """Figures from results and of partitions; nothing here runs an experiment."""
 
-import re
+from itertools import product
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -8,10 +8,12 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from jaxdec.data import Dataset, Partition, label_counts
+from jaxdec.results.choices import beside, named, said
 from jaxdec.results.labels import AXES, by_algorithm, labelled
+from jaxdec.results.legends import WIDE, legend_below, legend_in
 from jaxdec.results.statistics import bootstrap, logarithmic, quantiles
-from jaxdec.results.summary import KINDS, best, fields, known, others_at_best, swept
-from jaxdec.results.texts import verbatim
+from jaxdec.results.summary import KINDS, best, fields, judge, known, others_at_best, swept
+from jaxdec.results.texts import titled, verbatim
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +42,6 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES = ("-", "--", ":", "-.")
 
 BUBBLE = 14.0  # points, the diameter of the largest
-WIDE = 0.075  # inches, of a character
 STYLE = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -81,9 +82,12 @@ def curves(
     band: Band = "quantiles",
     confidence: float = 0.95,
     log_x: bool = False,
+    legend: bool | None = None,
     ax: "Axes | None" = None,
 ) -> "Axes":
     """Median over seeds of a metric, with a band, a line per algorithm. A cross ends a line whose median run diverged.
+
+    Values that `results.best` has chosen stand beside the algorithm, with a star at the edge of the grid.
 
     Args:
         results: of `run`; or of `sweep` with the dimensions `seed` and `round`, and `algorithm` or none: see
@@ -95,6 +99,7 @@ def curves(
             median; or "none".
         confidence: of the interval.
         log_x: a logarithmic horizontal axis, which leaves out what is at 0 on it.
+        legend: whether there is one in the axes; None has one where this makes the figure.
         ax: where to draw; None makes a figure.
     """
     dataset = labelled(results)
@@ -103,7 +108,7 @@ def curves(
     _choose("x", x, spent + others)
     metric = known(dataset, metric)
     _choose("band", band, ["quantiles", "confidence", "none"])
-    ax = ax or _axes()
+    legend, ax = ax is None if legend is None else legend, ax or _axes()
     lines = by_algorithm(dataset)
     for _, one in lines:
         if left := [dim for dim in one[metric].dims if dim not in ("seed", "round")]:
@@ -121,7 +126,7 @@ def curves(
         shown = finite[k] & (not lost) & (at > 0 if log_x else True) & (middle > 0 if log_y else True)
         empty = empty and not shown.any()
         look = _look(k)
-        label = verbatim(label) + " (nothing to draw)" * (not lost and not shown.any())
+        label = verbatim(label + named(one, label)) + " (nothing to draw)" * (not lost and not shown.any())
         ax.plot(at[shown], middle[shown], label=label, markevery=max(1, len(at) // 8), **look)
         if shown.any() and not finite[k].all():
             ax.plot(at[shown][-1], middle[shown][-1], marker="x", ms=8, mew=2, color=look["color"], ls="none")
@@ -137,22 +142,42 @@ def curves(
         ax.set_yscale("log")
     if log_x:
         _log_x(ax)
+    if legend:
+        legend_in(ax, said(dataset))
     return ax
 
 
-def sensitivity(results: Any, metric: str, *, over: str = "lr", ax: "Axes | None" = None) -> "Axes":
+def sensitivity(
+    results: Any,
+    metric: str,
+    *,
+    over: str = "lr",
+    by: str | None = None,
+    legend: bool | None = None,
+    ax: "Axes | None" = None,
+) -> "Axes":
     """The metric at the last round against a swept value: median and 10-90 % band over seeds, a line per algorithm.
 
     A value at which the median run diverged is left out of the line. Other swept values are each algorithm's best.
+
+    Args:
+        results: of `sweep`.
+        metric: the variable to draw.
+        over: the swept dimension.
+        by: the metric by which other swept values are the best; None takes the one that is drawn, but for one of the
+            test set the loss.
+        legend: as for `curves`.
+        ax: where to draw; None makes a figure.
     """
     dataset = labelled(results)
+    by = judge(dataset, known(dataset, metric), by)
     if over not in swept(dataset):
         there = ", ".join(swept(dataset)) or "nothing: give the results of a sweep with an `over`"
         raise ValueError(f"{over!r} was not swept in these results; swept was {there}")
-    ax = ax or _axes()
+    legend, ax = ax is None if legend is None else legend, ax or _axes()
     drawn, places = [], []
     for k, (label, one) in enumerate(by_algorithm(dataset)):
-        one = others_at_best(one, metric, over)
+        one = others_at_best(one, by, over)
         low, middle, high = _band(one[metric].isel(round=-1).transpose("seed", over), "quantiles")
         at = one[fields(one, over)[0]].values
         at = at if np.issubdtype(at.dtype, np.number) else np.array([verbatim(value) for value in at])
@@ -177,6 +202,8 @@ def sensitivity(results: Any, metric: str, *, over: str = "lr", ax: "Axes | None
         _log_x(ax)
     if logarithmic(metric, np.concatenate(drawn)):
         ax.set_yscale("log")
+    if legend:
+        legend_in(ax, f"others at the best by {titled(by)}" if len(swept(dataset)) > 1 else "")
     return ax
 
 
@@ -187,15 +214,26 @@ def panels(
     x: str = "round",
     band: Band = "quantiles",
     log_x: bool = False,
+    by: str | None = None,
+    ylim: tuple[float, float] | None = None,
     title: str | None = None,
 ) -> "Figure":
     """Each algorithm at its best swept values, a panel for each problem (rows) and network (columns).
 
-    Arguments as for `curves`.
+    Args:
+        results: of `run` or `sweep`.
+        metric: as for `curves`, and so are x, band and log_x.
+        x: what it is drawn against.
+        band: around the median.
+        log_x: a logarithmic horizontal axis.
+        by: the metric by which swept values are the best; None takes the one that is drawn, but for one of the test set
+            the loss: there nothing is chosen unless it is asked for. The legend names it, and the values.
+        ylim: the ends of the vertical axes.
+        title: above the panels.
     """
     dataset = labelled(results)
     metric = known(dataset, metric)
-    chosen = best(dataset, metric)
+    chosen = best(dataset, judge(dataset, metric, by))
     rows, columns = (list(chosen[kind].values) if kind in chosen.dims else [None] for kind in KINDS[1:])
     with _pyplot().rc_context(STYLE):
         size = (max(4.8, 3.6 * len(columns)), max(3.9, 2.9 * len(rows)))
@@ -210,7 +248,10 @@ def panels(
                     ax.set_xlabel("")
                 if j > 0:
                     ax.set_ylabel("")
-        _legend(figure, axes[0, 0])
+                if ylim is not None:
+                    _within(ax, ylim)
+        labels = axes[0, 0].get_legend_handles_labels()[1] if axes.size == 1 else _beside(chosen)
+        legend_below(figure, axes[0, 0], said(chosen), labels)
         if title:
             figure.suptitle(title, fontsize=10)
     return figure
@@ -243,7 +284,7 @@ def overview(results: Any, *, over: str | None = None, title: str | None = None)
             later = chosen[second].isel(round=slice(1, None)).values
             if np.isfinite(later).any():
                 middle.set_ylim(bottom=float(np.quantile(later[np.isfinite(later)], 0.02)))
-        _legend(figure, left)
+        legend_below(figure, left, said(chosen))
         if title:
             figure.suptitle(title, fontsize=10)
     return figure
@@ -286,17 +327,21 @@ def partition(partition: Partition, data: Dataset | ArrayLike, *, ax: "Axes | No
     return ax
 
 
-def _legend(figure: "Figure", ax: "Axes") -> None:
-    """One legend for all panels, below them, in as many columns as fit."""
-    handles, labels = ax.get_legend_handles_labels()
-    if labels:
-        longest = int((figure.get_figwidth() - 0.55) / WIDE)
-        folded = [re.findall(rf"(?:\\\$|.){{1,{longest}}}", label) for label in labels]  # "\$" is one character
-        widest = max((len(line) for lines in folded for line in lines), default=1)
-        fitting = int(figure.get_figwidth() / (0.55 + WIDE * widest))
-        columns = min(len(labels), max(1, fitting))
-        columns = -(-len(labels) // -(-len(labels) // columns))  # as many rows, but even ones
-        figure.legend(handles, list(map("\n".join, folded)), loc="outside lower center", ncols=columns)
+def _beside(chosen: xr.Dataset) -> list[str]:
+    """The labels of the algorithms, with what was chosen for each problem and network."""
+    kinds = [kind for kind in KINDS[1:] if kind in chosen.dims]
+    where = [dict(zip(kinds, at, strict=True)) for at in product(*(chosen[kind].values for kind in kinds))]
+    values = {label: [named(one.sel(at), label) for at in where] for label, one in by_algorithm(chosen)}
+    return [verbatim(beside(label, of)) for label, of in values.items()]
+
+
+def _within(ax: "Axes", ylim: tuple[float, float]) -> None:
+    """Set the ends of a vertical axis."""
+    low, high = ylim
+    if not low < high or (ax.get_yscale() == "log" and low <= 0):
+        wanted = "0 < low < high, since the axis is logarithmic" if ax.get_yscale() == "log" else "low < high"
+        raise ValueError(f"ylim is {wanted}; got {low:g} and {high:g}")
+    ax.set_ylim(low, high)
 
 
 def _says(ax: "Axes", why: str) -> "Axes":

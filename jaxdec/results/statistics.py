@@ -7,6 +7,7 @@ than half of the runs diverged; a mean is one only if none did.
 
 import html
 from collections.abc import Callable
+from textwrap import fill
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -55,6 +56,8 @@ class Differences(xr.Dataset):
         algorithm
         KGT           0         0      0  0.5
         DSGD       0.01      0.02   0.03    0
+        <BLANKLINE>
+        DSGD is worse than KGT: the interval of the difference, 0.01 to 0.03, is on one side of 0.
         """
         last = self.isel(round=-1) if "round" in self.dims else self
         numbers = last["difference"].reset_coords(drop=True).to_dataset("bound").assign(won=last["won"])
@@ -68,6 +71,27 @@ class Differences(xr.Dataset):
         what = f"{self.attrs.get('metric')}{at}: {self.attrs.get('kind')} to {self.attrs.get('reference')}"
         return f"{what} on the same seeds\nestimate with its interval, and the share of seeds on which it is better"
 
+    def sentences(self) -> list[str]:
+        """What the intervals say of each that is compared to the reference, or that they decide nothing."""
+        reference, kind, over = (str(self.attrs[k]) for k in ("reference", "kind", "over"))
+        equal, more = (1.0 if kind == "ratio" else 0.0), larger_is_better(self.attrs["metric"])
+        alone = [] if over in self["won"].dims else [str(self[over].values)]
+        found = []
+        for index, row in self.rows().iterrows():
+            names = alone + (
+                [str(k) for k in (index if isinstance(index, tuple) else (index,))] if self["won"].dims else []
+            )
+            if reference in names:
+                continue
+            name, low, high = ", ".join(names), row["low"], row["high"]
+            ends = f"the interval of the {kind}, {low:.3g} to {high:.3g},"
+            if low > equal or high < equal:
+                which = "better" if (low > equal) == more else "worse"
+                found.append(f"{name} is {which} than {reference}: {ends} is on one side of {equal:g}.")
+            else:
+                found.append(f"{name} and {reference} are not told apart: {ends} has {equal:g} in it.")
+        return found
+
     @property
     def whole(self) -> bool:
         """Whether all of it is there still, after what has been selected."""
@@ -76,12 +100,15 @@ class Differences(xr.Dataset):
     def __repr__(self) -> str:
         if not self.whole:
             return super().__repr__()
-        return f"{self.told()}\n\n{self.rows().to_string(float_format=lambda v: f'{v:.4g}', max_colwidth=None)}"
+        table = self.rows().to_string(float_format=lambda v: f"{v:.4g}", max_colwidth=None)
+        said = "\n".join(fill(sentence, 80) for sentence in self.sentences())
+        return "\n\n".join(filter(None, (self.told(), table, said)))
 
     def _repr_html_(self) -> str:
         if not self.whole:
             return super()._repr_html_()
-        return f"<p>{html.escape(self.told())}</p>{self.rows().to_html()}{super()._repr_html_()}"
+        said = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in self.sentences())
+        return f"<p>{html.escape(self.told())}</p>{self.rows().to_html()}{said}{super()._repr_html_()}"
 
 
 def larger_is_better(metric: Any) -> bool:
@@ -232,7 +259,7 @@ def paired_differences(
     better = (values > base) if larger_is_better(metric) else (values < base)
     won = (better + 0.5 * (values == base)).mean("seed")
     difference = bootstrap(against.rename("difference"), statistic, **bootstrapping)
-    about = {"reference": reference, "metric": metric, "kind": "ratio" if relative else "difference"}
+    about = {"reference": reference, "metric": metric, "kind": "ratio" if relative else "difference", "over": over}
     return Differences({"difference": difference, "won": won}, attrs=about)
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from jaxdec.results.labels import labelled
+from jaxdec.results.choices import Grids, marked, of_the_test_set
+from jaxdec.results.labels import by_algorithm, labelled
 from jaxdec.results.statistics import larger_is_better, median, quantiles
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "column",
     "diverged",
     "fields",
+    "judge",
     "known",
     "masked",
     "others_at_best",
@@ -129,7 +131,8 @@ def best(results: Any, metric: str = "loss", *, largest: bool | None = None, at:
         at: the round to judge at; None is the last.
 
     Returns:
-        The dataset without the swept dimensions, which become coordinates over those that are left; `masked`.
+        The dataset without the swept dimensions, which become coordinates over those that are left; `masked`. Figures
+        of it name the chosen values, with a star at the edge of the grid, and the metric.
     """
     dataset = masked(results)
     largest = larger_is_better(metric) if largest is None else largest
@@ -139,7 +142,33 @@ def best(results: Any, metric: str = "loss", *, largest: bool | None = None, at:
     if not dims:
         return dataset
     final = final.reset_coords(drop=True)
-    return dataset.isel(final.argmax(dims) if largest else final.argmin(dims))
+    grids = {name: _grids(dataset, metric, dim, name) for dim in dims for name in fields(dataset, dim)}
+    return marked(dataset.isel(final.argmax(dims) if largest else final.argmin(dims)), grids, metric)
+
+
+def _grids(dataset: xr.Dataset, metric: str, dim: str, name: str) -> Grids:
+    """The ends of the values of each algorithm that had any to choose from."""
+    found: dict[str, list[float] | None] = {}
+    for label, one in by_algorithm(dataset):
+        values = one[name].values
+        if not np.issubdtype(values.dtype, np.number):
+            chosen, ends = len({*values.tolist()}) > 1, None
+        else:
+            there = values[np.isfinite(values)]
+            chosen, ends = bool(there.size and np.ptp(there) > 0), [float(there.min()), float(there.max())]
+        if chosen and not _idle(one[metric], dim):
+            found[label] = ends
+    return found
+
+
+def judge(dataset: xr.Dataset, metric: str, by: str | None = None) -> str:
+    """The metric that values are chosen by: the one that is asked for, or else the one that is shown.
+
+    One of the test set is so where it is asked for, and else the primary one: what is shown of it is then no choice.
+    """
+    if by is not None:
+        return known(dataset, by)
+    return primary(dataset) if of_the_test_set(metric) else metric
 
 
 def others_at_best(dataset: xr.Dataset, metric: str, over: str) -> xr.Dataset:

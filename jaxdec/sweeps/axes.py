@@ -1,5 +1,6 @@
 """The dimensions of a sweep: objects given in plural, and the values of `over` with the fields they go to."""
 
+import dataclasses
 import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -8,7 +9,7 @@ import jax
 import numpy as np
 
 from jaxdec import checks
-from jaxdec.describe import get, scalar
+from jaxdec.describe import brief, get, scalar
 from jaxdec.results.texts import legible
 
 __all__ = ["KINDS", "Axis", "Objects", "Target", "axes", "counted", "log_uniform", "objects", "resolve", "uniform"]
@@ -92,7 +93,22 @@ def axes(algorithms: Any, problems: Any, networks: Any, over: Any) -> list[Axis]
         if names.count(name) > 1 or name in ("seed", "round"):
             raise ValueError(f"{name!r} is the name of another dimension too; sweep each field once")
     _once(swept)
+    _parts(swept, known)
     return plural + swept
+
+
+def _parts(swept: list[Axis], known: Objects) -> None:
+    """A part of an object, such as a law of losses, is not replaced by a number, which is one of its own."""
+    for target, value in (pair for axis in swept for position in axis.positions for pair in position.items()):
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            continue
+        for label in target.labels:
+            part = get(known[target.kind][label], target.path)
+            if not dataclasses.is_dataclass(part) or callable(part):
+                continue
+            own = [f.name for f in dataclasses.fields(part) if isinstance(get(part, f.name), int | float | jax.Array)]
+            advice = f"sweep {f'{target.name}.{own[0]}'!r}, or give whole ones" if own else "give whole ones"
+            raise ValueError(f"{target.name!r} is {brief(part)} and no number; got {value!r}: {advice}")
 
 
 def _once(swept: list[Axis]) -> None:

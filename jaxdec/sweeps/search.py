@@ -14,6 +14,8 @@ from jax.tree_util import Partial
 
 from jaxdec import checks
 from jaxdec.describe import LONG, brief, get, identity, replace
+from jaxdec.live.seen import Callback, Seen
+from jaxdec.live.watch import Watch, watch
 from jaxdec.loop import outline, ready
 from jaxdec.metrics import DEFAULT, named
 from jaxdec.results.summary import diverged, masked
@@ -130,14 +132,31 @@ class Run:
         return self.score < other.score
 
 
+@dataclasses.dataclass(frozen=True)
+class Told:
+    """A callback that hears of the values of an arm, too, of which the sweep of a move knows nothing."""
+
+    callback: Callback
+    fixed: Mapping[str, Any]
+
+    def __call__(self, seen: Seen) -> bool | str | None:
+        values = "".join(f" {field}={brief(value)}" for field, value in self.fixed.items())
+        labels = tuple(one | {"configuration": one["configuration"] + values} for one in seen.labels)
+        return self.callback(seen._replace(labels=labels))
+
+    def __repr__(self) -> str:
+        return repr(self.callback)
+
+
 Moves = list[dict[str, Any]]  # the values that one swept name gives to fields, one after another
 
 
 class Search:
     """The search for one algorithm. An arm is a choice of the values that are not searched between."""
 
-    def __init__(self, label, algorithm, problem, network, grid: list[Moves], goal: Goal, arguments, store):
+    def __init__(self, label, algorithm, problem, network, grid: list[Moves], goal: Goal, arguments, store, watched):
         self.store: Path | None = store  # a folder for each move
+        self.watched: tuple[Any, Any] = watched  # the callbacks as given, and how often
         self.label, self.problem, self.network, self.goal = label, problem, network, goal
         self.arguments = arguments
         lines = [moves for moves in grid if _between(algorithm, moves)]
@@ -161,7 +180,9 @@ class Search:
             checks.part(kind, given)
         checks.parts(self.problem, self.network)
         parts = ready(first, self.problem, self.network, self.arguments.get("x0"))
-        self.goal.measured(outline(parts, named(self.arguments.get("metrics", DEFAULT))).metrics)
+        measured = outline(parts, named(self.arguments.get("metrics", DEFAULT))).metrics
+        self.goal.measured(measured)
+        self.seers: Watch = watch(*self.watched, self.goal.every, measured)
 
     def run(self, budget: int, resolution: float, show: Callable[["Search"], None]) -> None:
         self.show = show
@@ -178,9 +199,10 @@ class Search:
 
     def evaluate(self, arm: int, values: Mapping[str, list[Any]]) -> None:
         """Run all combinations of the values."""
-        algorithm = self.arms[arm]
+        algorithm, told = self.arms[arm], [Told(one, self.fixed[arm]) for one in self.seers.callbacks]
         results = sweep({self.label: algorithm}, self.problem, self.network, over=dict(values) or None,
-                        progress=False, store=self._folder(algorithm, values), **self.arguments)  # fmt: skip
+                        progress=False, store=self._folder(algorithm, values), callback=told or None,
+                        callback_every=self.seers.stretch, **self.arguments)  # fmt: skip
         results = _stacked(results.isel(algorithm=0, drop=True), list(values))
         scores, diverged = self.goal.scores(results)
         for c, combination in enumerate(product(*values.values())):

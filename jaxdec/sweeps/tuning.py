@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +11,7 @@ import xarray as xr
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from jaxdec import checks
+from jaxdec import checks, live
 from jaxdec.describe import brief
 from jaxdec.networks.families import Static
 from jaxdec.results.statistics import larger_is_better
@@ -97,6 +97,8 @@ def tune(
     timing: Mapping[str, Any] | None = None,
     progress: bool | None = None,
     store: str | os.PathLike[str] | None = None,
+    callback: live.Callback | Sequence[live.Callback] | None = None,
+    callback_every: int | None = None,
     **arguments: Any,
 ) -> Tuned:
     """Search each algorithm's best values: for the best metric at a round, or for the least cost to a target.
@@ -134,10 +136,15 @@ def tune(
         progress: whether to show a progress bar; None shows it on a terminal.
         store: a directory that receives what is run, a store of `sweep` for each move. The same call goes on from there
             if it was stopped, and one with a larger budget runs what is more.
+        callback: as for `sweep`, called with the records of the runs of each move. The configuration that they are
+            labelled with has the chosen values, too. One that asks to stop ends the search with `live.Stopped`.
+        callback_every: how many rounds from one call to the next, a multiple of `every`; None makes ten calls a move.
         arguments: further ones of `sweep`: metrics, x0, paired, memory, ...
 
     Raises:
+        TypeError: if a callback is none.
         ValueError: before anything is compiled, if an argument is out of its range or does not fit the others.
+        live.Stopped: if a callback asks to stop.
 
     >>> from jaxdec import algorithms, networks, problems
     >>> found = tune(
@@ -163,9 +170,9 @@ def tune(
     console = Console(stderr=True)
     columns = (TextColumn("{task.description:>20}", markup=False), BarColumn(), MofNCompleteColumn(),
                TextColumn("cells · best {task.fields[best]}"), TimeElapsedColumn())  # fmt: skip
-    folder = None if store is None else located(store)
+    folder, watched = None if store is None else located(store), (callback, callback_every)
     searches = [
-        Search(label, algorithm, problem, network, grids[label], goal, arguments, folder)
+        Search(label, algorithm, problem, network, grids[label], goal, arguments, folder, watched)
         for label, algorithm in known.items()
     ]
     for search in searches:

@@ -7,6 +7,7 @@ from typing import Any
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
+from benchmarks.figures.pages import a_report
 from jaxdec.types import LAWS
 from sitepages import choosing, docstrings, figures, methods, reference
 
@@ -21,7 +22,7 @@ def written(path: Path, text: str) -> None:
 
 
 def generate(app: Any) -> None:
-    """Write the pages of methods, modules and notebooks, and draw the figures; those of what is no more go."""
+    """Write the pages of methods, modules and notebooks, the figures and a report; those of what is no more go."""
     pages = {
         "methods": {"index": methods.index()} | {name: methods.page(name) for name in methods.names()},
         "reference": {"index": reference.index()} | {module: reference.page(module) for module in reference.MODULES},
@@ -35,6 +36,9 @@ def generate(app: Any) -> None:
     for path in sorted((Path(app.srcdir).parent / "notebooks").glob("*.ipynb")):
         written(Path(app.srcdir) / "notebooks" / path.name, path.read_text(encoding="utf-8"))
     figures.drawn(Path(app.srcdir) / "methods" / "figures", list(filter(figures.runs, methods.names())))
+    if not (shown := Path(app.srcdir) / "_extra" / "report.html").exists():
+        shown.parent.mkdir(exist_ok=True)
+        a_report(shown)
 
 
 def process(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:

@@ -34,7 +34,7 @@ COSTLY = (
 
 
 def row(k: int, j: int, case: Case, law: testing.Law):
-    slow = k % 12 if law.name in COSTLY or case.problem is SAMPLES else (k + j) % 8
+    slow = k % 16 if law.name in COSTLY or case.problem is SAMPLES else (k + j) % 12
     return pytest.param(law, id=f"{case.name}: {law}", marks=[pytest.mark.slow] if slow else [])
 
 

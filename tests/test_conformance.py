@@ -21,7 +21,7 @@ def laws_of(case: Case) -> list[testing.Law]:
 
 
 # Programs of their own: in every run of the tests for one method in twelve, of the others in the slow ones. So are all
-# laws of methods that draw samples. Of the other laws every method has an eighth in every run.
+# laws of methods that draw samples. Of the other laws every method has a twelfth in every run.
 COSTLY = (
     "a run is its steps one after the other",
     "a cell of a sweep is its single run",

@@ -20,7 +20,7 @@ def laws_of(case: Case) -> list[testing.Law]:
     return [law for law in found if (type(case.algorithm), law.name) not in ELSEWHERE]
 
 
-# Programs of their own: in every run of the tests for one method in twelve, of the others in the slow ones. So are all
+# Programs of their own: in every run of the tests for one method in sixteen, of the others in the slow ones. So are all
 # laws of methods that draw samples. Of the other laws every method has a twelfth in every run.
 COSTLY = (
     "a run is its steps one after the other",

@@ -2,9 +2,12 @@
 
 import jax
 import jax.numpy as jnp
+from jax.scipy.special import gammaln
 from jaxtyping import Array, Float, Int
 
-__all__ = ["elias", "sparse"]
+from jaxdec.types import ScalarLike
+
+__all__ = ["arithmetic", "elias", "sparse"]
 
 
 def elias(k: Int[Array, "*shape"]) -> Int[Array, "*shape"]:
@@ -36,3 +39,25 @@ def sparse(levels: Float[Array, "n d"]) -> Float[Array, " n"]:
     sizes = jnp.maximum(jnp.abs(levels), 1).astype(places.dtype)
     each = elias(jnp.maximum(places[None] - before, 1)) + 1 + elias(sizes)
     return jnp.sum(jnp.where(there, each, 0), axis=1).astype(levels.dtype)
+
+
+def arithmetic(sizes: Float[Array, "n d"], most: ScalarLike) -> Float[Array, " n"]:
+    """The bits of whole numbers from 0 to `most` in an adaptive arithmetic code, and a sign for each that is not 0.
+
+    A size is coded as if its probability were (1 + how often it came before) / (most + 1 + how many came before): what
+    sender and receiver both know, so that no table is sent. A message of probability P takes ⌈-log2 P⌉ + 1 bits, and P
+    is a matter of how often each size is there::
+
+        P = most! Π_k c_k! / (d + most)!
+
+    Reference: Witten, Neal, Cleary (1987), Arithmetic coding for data compression, for the code; recalled.
+
+    >>> arithmetic(jnp.array([[0.0, 0.0, 0.0, 1.0]]), 1)  # P = 1/2 2/3 3/4 1/5 = 1/20, and a sign
+    Array([7.], dtype=float...)
+    """
+    d, sizes = sizes.shape[1], jnp.sort(sizes, axis=1)
+    where = lambda side: jax.vmap(lambda row: jnp.searchsorted(row, row, side=side))(sizes)
+    count = (where("right") - where("left")).astype(sizes.dtype)  # of each entry's size
+    most = jnp.asarray(most, sizes.dtype)
+    nats = gammaln(d + most + 1) - gammaln(most + 1) - jnp.sum(gammaln(count + 1) / count, axis=1)
+    return jnp.ceil(nats / jnp.log(jnp.asarray(2, sizes.dtype))) + 1 + jnp.sum(sizes > 0, axis=1)

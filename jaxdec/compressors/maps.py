@@ -7,7 +7,7 @@ own, with its own norm and its own constants.
 | compressor | unbiased | constant, E‖C(x) - x‖² ≤ omega ‖x‖² or ≤ (1 - delta) ‖x‖² | bits of a message |
 |---|---|---|---|
 | `Identity` | yes | omega = 0, delta = 1 | 32 d |
-| `Quantization(levels)` | yes | omega = min(d / s², √d / s) in the l2 norm | 32 + ⌈d log2(2s + 1)⌉, or in Elias' code |
+| `Quantization(levels)` | yes | omega = min(d / s², √d / s) in the l2 norm | 32 + ⌈d log2(2s + 1)⌉, or in a code |
 | `NaturalCompression()` | yes | omega = 1/8 | 9 d |
 | `NaturalDithering(levels)` | yes | omega = 1/8 + min(√d l, d l² / 4) in the l2 norm, l = 2^(1-s) | as `Quantization` |
 | `ternary()` | yes | omega of `Quantization(1, "linf")` | 32 + ⌈d log2(3)⌉ |
@@ -110,7 +110,8 @@ class Quantization:
     omega = (d - 1) max_q (q/s - (1 + omega) q²) = (d - 1) / (4 s² (1 + omega)).
     Bits: 32 for each norm, and ⌈d log2(2s + 1)⌉ for the entries, each of 2s + 1 values. With code = "elias" the entries
     take what they do in the code of the reference, `codes.sparse`: few where most of them are 0, as in the l2 norm with
-    fewer than √d levels, and more than the fixed length where few are.
+    fewer than √d levels, and more than the fixed length where few are. With code = "arithmetic" it is an adaptive one,
+    `codes.arithmetic`, which comes near their entropy whatever they are.
     Reference: Alistarh, Grubic, Li, Tomioka, Vojnovic (2017), arXiv:1610.02132, Section 3.1, for the l2 norm.
 
     >>> compressor = Quantization(levels=levels_for_bits(4))
@@ -123,10 +124,10 @@ class Quantization:
     levels: ScalarLike
     norm: Literal["l2", "linf"] = static(default="l2")
     per_block: bool = static(default=False)
-    code: Literal["fixed", "elias"] = static(default="fixed")
+    code: Literal["fixed", "elias", "arithmetic"] = static(default="fixed")
 
     def check(self) -> None:
-        checks.choice("Quantization.code", self.code, ("fixed", "elias"))
+        checks.choice("Quantization.code", self.code, ("fixed", "elias", "arithmetic"))
         if not checks.bounded(self.levels, lambda s: np.isfinite(s) & (s >= 1) & (np.floor(s) == s)):
             hint = "For B bits an entry take levels_for_bits(B), for no compression Identity()"
             raise ValueError(f"Quantization.levels is an integer of at least 1; got {self.levels}. {hint}")
@@ -139,7 +140,10 @@ class Quantization:
             norm = jnp.linalg.norm(x, 2 if self.norm == "l2" else np.inf, axis=1, keepdims=True)
             level = jnp.floor(s * (jnp.abs(x) / jnp.where(norm == 0, 1, norm)) + u)
             level = jnp.minimum(level, s)  # rounding may reach s + 1, for which there is no code
-            bits = jnp.ceil(x.shape[1] * jnp.log2(2 * s + 1)) if self.code == "fixed" else codes.sparse(level)
+            if self.code == "fixed":
+                bits = jnp.ceil(x.shape[1] * jnp.log2(2 * s + 1))
+            else:
+                bits = codes.sparse(level) if self.code == "elias" else codes.arithmetic(level, s)
             return Message(norm * jnp.sign(x) * level / s, 32 + bits)
 
         return _blockwise(quantize, self, blocks, x, jax.random.uniform(key, x.shape, x.dtype))

@@ -91,8 +91,8 @@ def coins() -> dict[str, str]:
 
     def flipped(one: Counterpart) -> str:
         given = networks.server(NODES) if one.form == "server" else networks.ring(NODES)
-        sent = run(one.method, problems.quadratic(NODES, 1), given, rounds=one.rounds).metrics["vectors"]
-        return "".join("1" if more > 0 else "0" for more in np.diff(sent))
+        found = run(one.method, problems.quadratic(NODES, 1), given, rounds=one.rounds, metrics=(consensus,))
+        return "".join("1" if more > 0 else "0" for more in np.diff(found.cost.vectors))
 
     return {name: flipped(COUNTERPARTS[name]) for name in WITH_COINS}
 

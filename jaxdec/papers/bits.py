@@ -111,7 +111,7 @@ def problem(given: str, l2: float) -> problems.FiniteSum:
 
 def error(problem: Any, state: Any) -> Any:
     """The root mean squared distance of a node from the minimizer, relative to that of zero."""
-    away = jnp.mean(jnp.sum((state.x - problem.minimizer) ** 2, axis=1))
+    away = jnp.mean(jnp.sum((state.x - problem.minimizer[None]) ** 2, axis=1))
     return jnp.sqrt(away) / jnp.linalg.norm(problem.minimizer)
 
 

@@ -415,7 +415,7 @@ def test_progress_shows_runs_programs_seconds_the_best_cell_and_what_diverged(ca
 
 def test_a_number_in_place_of_a_part_is_refused_with_the_number_that_is_meant():
     lossy, late = networks.lossy(RING, 0.1), A.delayed(A.DSGD(lr=0.1), 2)
-    with pytest.raises(ValueError, match=r"'network.loss' is Independent.* got 0.3: sweep 'network.loss.probability'"):
+    with pytest.raises(ValueError, match=r"'network.loss' is Independent.* got 0.0: sweep 'network.loss.probability'"):
         sweep(A.DSGD(lr=0.1), PROBLEM, lossy, over={"network.loss": [0.0, 0.3]}, rounds=2)
     with pytest.raises(ValueError, match=r"'delay' is Constant.* got 1: sweep 'delay.rounds'"):
         sweep(late, PROBLEM, RING, over=[{"delay": 1}], rounds=2)

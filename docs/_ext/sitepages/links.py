@@ -10,6 +10,7 @@ __all__ = ["anchors", "dead_in_markdown", "dead_in_site"]
 
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
 _CODE = re.compile(r"^```.*?^```|`[^`\n]*`", re.DOTALL | re.MULTILINE)
+_SCRIPT = re.compile(r"(<script\b[^>]*>).*?(?=</script>)", re.DOTALL)
 _ELSEWHERE = ("http:", "https:", "mailto:", "data:", "javascript:")
 
 
@@ -47,7 +48,7 @@ def dead_in_markdown(pages: Iterable[Path], made: Iterable[Path] = ()) -> list[s
 def dead_in_site(folder: Path) -> list[str]:
     """The links of a built site to files, or to places in pages, that are not there."""
     pages = [path for path in sorted(folder.rglob("*.html")) if "_static" not in path.parts]  # templates of the theme
-    texts = {path.resolve(): path.read_text(encoding="utf-8") for path in pages}
+    texts = {path.resolve(): _SCRIPT.sub(r"\1", path.read_text(encoding="utf-8")) for path in pages}
     places = {path: set(map(unescape, re.findall(r'\bid="([^"]+)"', text))) for path, text in texts.items()}
     return [dead for path in texts for dead in _dead(folder, path, texts[path], places)]
 

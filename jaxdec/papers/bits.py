@@ -52,6 +52,7 @@ SIDE, TARGET = 4, 1e-6
 NODES = SIDE**2
 TORUS, SERVER = "on a torus", "at a server"
 STEPS, GOSSIP_STEPS = (0.1, 0.4), (0.05, 0.15, 0.45)
+WHOLE, WHOLE_AT_SERVER = "NIDS, 32 bits", "GD, 32 bits"
 TWO_BITS = Quantization(levels=levels_for_bits(2), norm="linf")
 
 
@@ -82,7 +83,7 @@ def methods(place: str, k: int) -> dict[str, Any]:
     unbiased = {"compressor": TWO_BITS}
     if place == TORUS:
         return {
-            "NIDS, 32 bits": A.NIDS(lr=0.1),
+            WHOLE: A.NIDS(lr=0.1),
             "LEAD": A.LEAD(lr=0.1, **unbiased, **gossip),
             "BEER": A.BEER(lr=0.1, **biased, **gossip),
             "C-GT": A.CGT(lr=0.1, **unbiased, **gossip),
@@ -91,7 +92,7 @@ def methods(place: str, k: int) -> dict[str, Any]:
             f"DeepSqueeze, top {k}": A.DeepSqueeze(lr=0.1, **top, **gossip),
         }
     return {
-        "GD, 32 bits": A.SGD(lr=0.1),
+        WHOLE_AT_SERVER: A.SGD(lr=0.1),
         f"EF21, top {k}": A.EF21(lr=0.1, **top),
         "DIANA": A.DIANA(lr=0.1, **unbiased),
         "MARINA": A.MARINA(lr=0.1, **unbiased, probability=0.05),
@@ -121,22 +122,27 @@ def _network(place: str) -> Any:
 
 def search(*, given: str, l2: float, k: int, tuned_rounds: int, budget: int) -> dict[str, Any]:
     """The least error after the first rounds."""
+    horizon = {"rounds": tuned_rounds, "every": tuned_rounds, "seeds": [100], "metrics": (error,)}
 
-    def one(place: str) -> dict[str, Any]:
-        found = methods(place, k)
-        gossiping = {name: list(GOSSIP_STEPS) for name in found if place == TORUS and name != "NIDS, 32 bits"}
-        over = {"lr": list(STEPS)} | ({"consensus_lr": gossiping} if gossiping else {})
+    def one(place: str, found: Mapping[str, Any], **gossip: list[float]) -> dict[str, Any]:
+        over = {"lr": list(STEPS)} | gossip
         parts = {"algorithms": found, "problem": problem(given, l2), "network": _network(place), "over": over}
-        horizon = {"rounds": tuned_rounds, "every": tuned_rounds, "seeds": [100], "metrics": (error,)}
         return parts | horizon | {"metric": "error", "budget": budget}
 
-    return {place: one(place) for place in (TORUS, SERVER)}
+    whole, gossiping = {}, methods(TORUS, k)
+    whole[WHOLE] = gossiping.pop(WHOLE)  # which has no step of gossip
+    return {
+        TORUS: one(TORUS, gossiping, consensus_lr=list(GOSSIP_STEPS)),
+        f"{TORUS}, whole": one(TORUS, whole),
+        SERVER: one(SERVER, methods(SERVER, k)),
+    }
 
 
 def compressed(*, tuned: Mapping[str, Tuned], given: str, l2: float, rounds: int, seeds: int) -> dict[str, Any]:
     """At the steps found, on fresh seeds."""
     about = {"problems": problem(given, l2), "rounds": rounds, "every": 10, "seeds": seeds, "metrics": (error,)}
-    return {place: about | {"algorithms": one.algorithms, "networks": _network(place)} for place, one in tuned.items()}
+    there = {TORUS: tuned[f"{TORUS}, whole"].algorithms | tuned[TORUS].algorithms, SERVER: tuned[SERVER].algorithms}
+    return {place: about | {"algorithms": found, "networks": _network(place)} for place, found in there.items()}
 
 
 def _names(results: xr.Dataset, place: str) -> list[str]:
@@ -176,7 +182,7 @@ def _bits(results: xr.Dataset, name: str) -> float:
 
 def _reached(results: xr.Dataset) -> float:
     """How many compressed methods come to 1e-6."""
-    whole = ("NIDS, 32 bits", "GD, 32 bits")
+    whole = (WHOLE, WHOLE_AT_SERVER)
     names = [name for place in (TORUS, SERVER) for name in _names(results, place) if name not in whole]
     return float(sum(np.isfinite(_bits(results, name)) for name in names))
 
@@ -255,7 +261,7 @@ PAPER = Paper(
                 ),
                 Claim(
                     "NIDS's bits to 1e-6 over LEAD's",
-                    partial(_saved, method="LEAD", whole="NIDS, 32 bits"),
+                    partial(_saved, method="LEAD", whole=WHOLE),
                     least=2.0,
                     source="derived",
                     where="a message has 1.6 bits an entry, and a norm",
@@ -264,7 +270,7 @@ PAPER = Paper(
                 ),
                 Claim(
                     "gradient descent's bits to 1e-6 over EF21's",
-                    partial(_saved, method="EF21", whole="GD, 32 bits"),
+                    partial(_saved, method="EF21", whole=WHOLE_AT_SERVER),
                     least=1.0,
                     source="derived",
                     where="a message has 39 bits for each of the largest entries",

@@ -71,7 +71,7 @@ def an_event() -> Table:
             "≤ 2",
         )
     )
-    return Table("an event", ("case", "with noise, µs", "without, µs", "ratio", "aim"), rows)
+    return Table("An event", ("case", "with noise, µs", "without, µs", "ratio", "aim"), rows)
 
 
 PARTS = (an_event,)

@@ -87,7 +87,7 @@ def test_the_model_of_power_sgd_depends_on_the_mean_gradient_alone():
 def test_power_sgd_reaches_the_minimizer_and_power_gossip_agrees_where_there_are_no_gradients():
     same(run(A.PowerSGD(lr=0.1, rank=1), PROBLEM, 3000).states[".x"][-1, 0], PROBLEM.minimizer)
     nothing = type(PROBLEM)(type(PROBLEM.inner)(jnp.zeros_like(H), jnp.zeros_like(B)), SHAPES)
-    x = run(A.PowerGossip(lr=0.1, rank=1), nothing, 2000).states[".x"][-1]
+    x = run(A.PowerGossip(lr=0.1, rank=1), nothing, 20_000).states[".x"][-1]
     same(x, np.tile(X0.mean(axis=0), (N, 1)))
 
 
@@ -97,6 +97,14 @@ def test_both_ends_of_an_edge_have_the_same_factors():
     for name in (".p[0]", ".q[0]"):
         held = np.asarray(GRAPH.W.arcs.exists)[..., None, None] * found[name][-1]
         same(back(jnp.asarray(held)), held)
+
+
+@pytest.mark.slow
+def test_no_factor_is_zero_where_models_begin_equal():
+    found = testing.trajectory(GOSSIP, PROBLEM, GRAPH, rounds=2, x0=X0[0], seed=1).states
+    held = np.asarray(GRAPH.W.arcs.exists)
+    for name in (".p[0]", ".q[0]"):
+        assert np.all(np.any(found[name][:, held] != 0, axis=(2, 3)))
 
 
 # What they cost, and what is refused.

@@ -52,9 +52,11 @@ def rest(found: tuple[Matrix, ...], d: int) -> int:
     return d - sum(m.rows * m.columns for m in found)
 
 
-def factors(found: tuple[Matrix, ...], normal: Float[Array, " d"]) -> tuple[Array, ...]:
-    """The right factors to begin with, (columns, rank) each, from d normal numbers."""
-    return tuple(m.of(normal).reshape(-1)[: m.columns * m.rank].reshape(m.columns, m.rank) for m in found)
+def factors(found: tuple[Matrix, ...], normal: Float[Array, " d"], *, left: bool = False) -> tuple[Array, ...]:
+    """The right factors to begin with, (columns, rank) each, or the left ones, from d normal numbers."""
+    sizes = [m.rows if left else m.columns for m in found]
+    many = zip(found, sizes, strict=True)
+    return tuple(m.of(normal).reshape(-1)[: size * m.rank].reshape(size, m.rank) for m, size in many)
 
 
 def orthonormal(p: Float[Array, "*many k r"]) -> Float[Array, "*many k r"]:

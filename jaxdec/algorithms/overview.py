@@ -99,7 +99,7 @@ def find(
     >>> [row.name for row in find(network=networks.ring(8), traits="local steps", loss=True)][:3]
     ['DFedAvgM', 'DFedSAM', 'DiNNO']
     >>> [row.name for row in find(paper="Karimireddy", family="server")]
-    ['Mime', 'MimeLite', 'SCAFFOLD']
+    ['Mime', 'MimeLite', 'PowerSGD', 'SCAFFOLD']
     """
     needs, traits = _several(needs), _several(traits)
     for law in needs:

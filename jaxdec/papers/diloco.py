@@ -20,8 +20,9 @@ import xarray as xr
 from jax.tree_util import Partial
 from matplotlib.figure import Figure
 
-from jaxdec import algorithms, data, metrics, models, networks, problems
+from jaxdec import algorithms, data, metrics, networks, problems
 from jaxdec.algorithms.diloco import nesterov
+from jaxdec.nn import models
 from jaxdec.papers.command import main
 from jaxdec.papers.exhibits import Claim, Exhibit, Paper
 from jaxdec.results import plotting

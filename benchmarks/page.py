@@ -16,7 +16,8 @@ HEAD = """# Measured
 What `python -m benchmarks` prints: both sides of a ratio are called in turn in one process, compiled before, and their
 results are compared before a time is taken. Medians. Ratios are what carries over to another machine; seconds do not.
 
-Left out: decent-bench, which has a [page of its own](peers.md), and how long papers take, which is on [theirs](papers.md).
+Left out: decent-bench, which has a [page of its own](peers.md), and how long papers take, which is on
+[theirs](papers.md).
 """
 
 

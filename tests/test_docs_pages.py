@@ -147,6 +147,7 @@ def test_a_figure_shows_the_runs_of_the_example():
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # some show what is warned of
 @pytest.mark.parametrize("figure", gallery.FIGURES, ids=lambda figure: figure.__name__)
 def test_a_figure_of_the_gallery_can_be_drawn(figure, tmp_path):
     gallery.drawn(figure, tmp_path / "figure.png")

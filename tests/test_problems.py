@@ -172,3 +172,12 @@ def test_data_that_do_not_fit_the_model_are_refused():
         data.dataset(np.array([[1.0], [np.nan]]), np.array([0, 1]))
     with pytest.raises(ValueError, match=r"labels \[-1\] outside"):
         data.dataset(np.ones((3, 1)), np.array([-1, 1, 1]))
+
+
+@pytest.mark.parametrize(("seed", "l2"), [(1, 1e-3), (7, 0.1), (10, 1.0)])
+def test_small_logistic_regressions_are_solved_where_their_value_falls_no_more(seed, l2):
+    rng = np.random.default_rng(seed)
+    inputs = rng.standard_normal((40, 3))
+    found = data.dataset(inputs, (inputs @ rng.standard_normal(3) + rng.standard_normal(40) > 0).astype(int))
+    solved = problems.solve(problems.logistic(found, data.iid(found, n=4), l2=l2))
+    assert np.linalg.norm(jax.grad(solved.objective)(solved.minimizer)) <= 1e-10

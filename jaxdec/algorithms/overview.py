@@ -97,7 +97,7 @@ def find(
 
     >>> from jaxdec import networks
     >>> [row.name for row in find(network=networks.ring(8), traits="local steps", loss=True)][:3]
-    ['DFedAvgM', 'DFedSAM', 'DiNNO']
+    ['DFedAvgM', 'DFedSAM', 'DecentralizedDiLoCo']
     >>> [row.name for row in find(paper="Karimireddy", family="server")]
     ['Mime', 'MimeLite', 'PowerSGD', 'SCAFFOLD']
     """

@@ -39,7 +39,7 @@ def _greatest(holds, start: Array, width: int) -> Array:
     """The greatest integers of so many bits for which it holds, as it does for 0 and for all that are less."""
 
     def with_bit(b, found):
-        larger = found | jnp.left_shift(jnp.asarray(1, start.dtype), (width - 1 - b).astype(start.dtype))
+        larger = found | jnp.left_shift(jnp.asarray(1, start.dtype), jnp.asarray(width - 1 - b, start.dtype))
         return jnp.where(holds(larger), larger, found)
 
     return jax.lax.fori_loop(0, width, with_bit, start)

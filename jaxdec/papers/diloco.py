@@ -229,8 +229,8 @@ PAPER = Paper(
             | {"lr": 1e-2},
             full={"layers": 4, "width": 128, "length": 128, "steps": 10_000, "seeds": 5},
             view=by_steps,
-            assumed="the text, the model and its size, the schedule, 50 steps between communications and not 500, and "
-            "Nesterov's momentum",
+            assumed="the text, the model and its size, the schedule, 50 steps between communications and not 500, "
+            "Nesterov's momentum; steps, batch and width after some ten shorter runs of one seed of its own, by test loss",
         ),
     ),
 )

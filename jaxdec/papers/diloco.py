@@ -230,7 +230,7 @@ PAPER = Paper(
             full={"layers": 4, "width": 128, "length": 128, "steps": 10_000, "seeds": 5},
             view=by_steps,
             assumed="the text, the model and its size, the schedule, 50 steps between communications and not 500, "
-            "Nesterov's momentum; steps, batch and width after some ten shorter runs of one seed of its own, by test loss",
+            "Nesterov's momentum; steps, batch and width by the test loss of some ten shorter runs of another seed",
         ),
     ),
 )

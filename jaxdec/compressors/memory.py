@@ -26,7 +26,8 @@ __all__ = ["advise", "advise_feedback", "rate"]
 def rate(alpha: Any, compressor: Any, blocks: tuple[int, ...]) -> Any:
     """The share of a difference by which its memory moves.
 
-    None is 1/(2(omega + 1)), 0 if nothing is lost, and 1 for a biased compressor, which is contractive itself.
+    None is 1/(2(omega + 1)), 0 if nothing is lost, and 1 for a biased compressor, which is contractive itself. Where
+    each tensor has an omega of its own the rates are a row, (1, d).
     """
     if alpha is not None:
         return alpha
@@ -35,7 +36,8 @@ def rate(alpha: Any, compressor: Any, blocks: tuple[int, ...]) -> Any:
     if not hasattr(compressor, "omega"):
         return 1.0
     omega = compressor.omega(blocks)
-    return jnp.where(jnp.asarray(omega) > 0, 1 / (2 * (omega + 1)), 0)
+    rates = jnp.where(jnp.asarray(omega) > 0, 1 / (2 * (omega + 1)), 0)
+    return rates[None] if rates.ndim else rates
 
 
 def advise(name: str, alpha: Any, compressor: Any, blocks: tuple[int, ...], *, zero: str | None = None):

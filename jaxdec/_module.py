@@ -2,7 +2,8 @@
 
 import dataclasses
 import inspect
-from collections.abc import Iterator
+import operator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, dataclass_transform
 
 import jax
@@ -75,13 +76,15 @@ def module(cls: type[_T]) -> type[_T]:
     fields = dataclasses.fields(cls)  # type: ignore[arg-type]
     traced = [f.name for f in fields if not f.metadata.get("static")]
     compiled_in = [f.name for f in fields if f.metadata.get("static")]
+    children, aux = _values(traced), _values(compiled_in)
 
     def flatten(obj):
-        return [getattr(obj, name) for name in traced], tuple(getattr(obj, name) for name in compiled_in)
+        return children(obj), aux(obj)
+
+    keys = [jax.tree_util.GetAttrKey(name) for name in traced]
 
     def flatten_with_keys(obj):
-        children, aux = flatten(obj)
-        return list(zip(map(jax.tree_util.GetAttrKey, traced), children, strict=True)), aux
+        return list(zip(keys, children(obj), strict=True)), aux(obj)
 
     def unflatten(aux, children):
         return cls(**dict(zip(traced, children, strict=True)), **dict(zip(compiled_in, aux, strict=True)))
@@ -90,6 +93,13 @@ def module(cls: type[_T]) -> type[_T]:
     # cache of compiled programs then now and then answers with the program of the wrong class.
     jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
     return cls
+
+
+def _values(names: list[str]) -> Callable[[Any], tuple[Any, ...]]:
+    """A function from an object to its attributes of these names: one call for all, as calls of `run` ask often."""
+    if len(names) > 1:
+        return operator.attrgetter(*names)
+    return lambda obj: tuple(getattr(obj, name) for name in names)
 
 
 def step_sizes(obj: Any) -> Iterator[tuple[str, Any]]:

@@ -93,8 +93,8 @@ def _described(obj: Any, within: frozenset[int]) -> Any:
     if isinstance(obj, types.ModuleType):
         return obj.__name__
     if hasattr(obj, "__qualname__") and callable(obj):
-        if not hasattr(obj, "__code__") and hasattr(obj, "__wrapped__"):  # as by jax.jit
-            return {"function": _name(obj), "wrapped": inside(obj.__wrapped__)} if _own(obj) else _name(obj)
+        if _around(obj):
+            return {"function": _name(obj), **inside(dict(_wrapped(obj)))} if _own(obj) else _name(obj)
         held = {f"{k}_" if k in ("function", "code") else k: inside(v) for k, v in _held(obj).items()}
         code = _code(obj, within)
         return {"function": _name(obj), **held, **code} if held or code else _name(obj)
@@ -171,6 +171,25 @@ def _closure(function: Any) -> Iterator[tuple[str, Any]]:
             yield name, value
 
 
+def _around(function: Any) -> bool:
+    """Whether a decorator of a package made it around a function, as `jax.jit` and a checker of types do."""
+    namespace = getattr(function, "__globals__", None)
+    return hasattr(function, "__wrapped__") and (namespace is None or _installed(namespace.get("__name__")))
+
+
+def _wrapped(function: Any) -> Iterator[tuple[str, Any]]:
+    """The function inside, and numbers and texts that the decorator was given; of its own code its package tells."""
+    yield "wrapped", function.__wrapped__
+    if hasattr(function, "__code__"):
+        yield from ((name, value) for name, value in sorted(_closure(function)) if isinstance(value, PLAIN))
+
+
+def _installed(module: str | None) -> bool:
+    """Whether a module is of the standard library or of a package that is installed, and no one's own."""
+    file = getattr(sys.modules.get(module or ""), "__file__", None) or ""
+    return "site-packages" in file or not _own(types.SimpleNamespace(__module__=module))
+
+
 def _own(obj: Any) -> bool:
     """Whether a function or class is of a module whose code may change between two calls."""
     module = getattr(obj, "__module__", None) or "builtins"
@@ -195,7 +214,7 @@ def _code(obj: Any, within: frozenset[int]) -> dict[str, str]:
     while queue:
         here = queue.pop()
         found = _of_class(here) if isinstance(here, type) else _of_function(here, outermost=here is obj)
-        text = [] if isinstance(here, type) else [_bytecode(here.__code__, here.__doc__)]
+        text = [] if isinstance(here, type) or _around(here) else [_bytecode(here.__code__, here.__doc__)]
         for name, value in found:
             if isinstance(value, type | types.FunctionType) and _leads(here, value):
                 if id(value) not in met and id(value) not in within:
@@ -218,6 +237,9 @@ def _leads(here: Any, value: Any) -> bool:
 
 def _of_function(function: Any, *, outermost: bool) -> Iterator[tuple[str, Any]]:
     """What a function refers to by name, where that cannot change; and what it holds, unless that is shown."""
+    if _around(function):
+        yield from _wrapped(function)
+        return
     if not outermost:
         yield from sorted(_held(function).items())
     for name in sorted(_globals(function.__code__)):

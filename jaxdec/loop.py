@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, PyTree
 
 from jaxdec import algorithms as _algorithms
-from jaxdec import checks, live, placement, returned
-from jaxdec._module import Constant, Keys, at_round, cast, seed_key
+from jaxdec import checks, costs, live, placement, returned
+from jaxdec._module import Keys, at_round, cast, seed_key
 from jaxdec.describe import describe, source
 from jaxdec.live.bar import bar
 from jaxdec.live.watch import watch
@@ -39,12 +39,10 @@ __all__ = [
     "measured",
     "outline",
     "prepare",
-    "priced",
     "ready",
     "run",
     "simulate",
     "start",
-    "total_cost",
 ]
 
 
@@ -91,7 +89,7 @@ def simulate(
     if x0 is None:
         x0 = jnp.broadcast_to(problem.init(keys.x0), (problem.n, problem.d))
     freezes = checks.facts(algorithm).absent == "frozen"
-    seen = lambda world: _opaque(world._replace(W=None))  # by metrics: that of the last round before a record
+    seen = lambda world: costs.opaque(world._replace(W=None))  # by metrics: that of the last round before a record
 
     def at(memory, t) -> tuple[PyTree, World, Any, Round]:
         key_network, key_step = keys.of_round(t)
@@ -108,36 +106,36 @@ def simulate(
             state = frozen(world.active, carry.state, state)
         if world.idle is not None:
             state = jax.tree.map(lambda old, new: jnp.where(world.idle, old, new), carry.state, state)
-        return (Carry(memory, state), seen(world)), _opaque(priced(cost, r, scaled=freezes))
+        return (Carry(memory, state), seen(world)), costs.opaque(costs.priced(cost, r, scaled=freezes))
 
     def window(carry, t):
         blank = jax.eval_shape(lambda memory: seen(network.at(memory, t, keys.network)[1]), carry.memory)
         blank = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), blank)
-        (carry, world), costs = jax.lax.scan(step, (carry, blank), t + jnp.arange(every))
+        (carry, world), each = jax.lax.scan(step, (carry, blank), t + jnp.arange(every))
         total = lambda c: c.summed() if isinstance(c, Tally) else jnp.sum(c, axis=0)
-        spent = jax.tree.map(total, costs, is_leaf=lambda c: isinstance(c, Tally))
-        return carry, (measured(metrics, problem, carry.state, _plain(world)), spent)
+        spent = jax.tree.map(total, each, is_leaf=lambda c: isinstance(c, Tally))
+        return carry, (measured(metrics, problem, carry.state, costs.plain(world)), spent)
 
     window = jax.checkpoint(window) if remat else window
     if since is not None:
         t, carry = since
         go = jax.lax.scan if rounds > every or remat else _once  # whose loop has no derivative
         carry, (records, spent) = go(window, carry, t + jnp.arange(0, rounds, every))
-        return Trace(carry, records, _opaque(Cost()), spent)
+        return Trace(carry, records, costs.opaque(Cost()), spent)
     memory = network.init(keys.network)
     _, world, now, r = at(memory, jnp.asarray(0))
     state, start = returned.outcome(now, "init", now.init(problem, x0, replace(r, key=keys.init)), problem.n)
-    start = priced(start, replace(r, active=None, clients=None), scaled=False)
+    start = costs.priced(start, replace(r, active=None, clients=None), scaled=False)
     start = start._replace(rounds_present=0, messages=0, lost=0)
     state = returned.started(now, state, x0, problem.n if freezes and not r.everybody else None)
     begun = None if world.seconds is None else jnp.zeros_like(world.seconds)  # before the first event
     before = measured(metrics, problem, state, world._replace(W=None, seconds=begun))
     first = jax.tree.map(lambda a: a[None], before)
     if not rounds:
-        return Trace(Carry(memory, state), first, _opaque(start), None)
+        return Trace(Carry(memory, state), first, costs.opaque(start), None)
     carry, (later, spent) = jax.lax.scan(window, Carry(memory, state), jnp.arange(0, rounds, every))
     records = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, later)
-    return Trace(carry, records, _opaque(start), spent)
+    return Trace(carry, records, costs.opaque(start), spent)
 
 
 def _once(window, carry, ts):
@@ -151,26 +149,6 @@ def _once(window, carry, ts):
     one = jax.lax.optimization_barrier(jnp.asarray(1))
     _, carry, found = jax.lax.while_loop(lambda turns: turns[0] < one, turn, (jnp.asarray(0), carry, blank))
     return carry, jax.tree.map(lambda a: a[None], found)
-
-
-def priced(cost: Cost, r: Round, *, scaled: bool) -> Cost:
-    """The cost of a round per node, over all nodes.
-
-    `scaled` is for a graph method, which says what it costs with everybody present: an absent node computes nothing, a
-    silent arc carries nothing.
-    """
-    if not isinstance(cost.grads, Tally) and (scaled or jnp.ndim(cost.grads)):
-        cost = cost._replace(grads=r.per_node(cost.grads))
-    if scaled and not isinstance(r.sent, int):
-        vectors: Any = cost.vectors
-        bits: Any = cost.bits
-        cost = cost._replace(vectors=r.sent * vectors, bits=None if bits is None else r.sent * bits)
-    messages = 1 if cost.messages is None else cost.messages
-    if r.hops > 1:  # each product with W is as many messages
-        sent: Any = cost.vectors, cost.bits
-        cost = cost._replace(vectors=r.hops * sent[0], bits=None if cost.bits is None else r.hops * sent[1])
-        messages = r.hops * messages
-    return cost._replace(rounds_present=r.per_node(1), messages=messages, lost=r.lost)
 
 
 def measured(metrics: Measures, problem: Any, state: Any, world: World) -> dict[str, Array]:
@@ -322,8 +300,8 @@ def run(
 
     if checkpoint is None and not seers.callbacks and not progress:
         trace = program(rounds=rounds)
-        state, records, spent = trace.carry.state, trace.metrics, total_cost(trace, rounds, every, parts[1].d)
-        return Result(state, records, spent, at, origin())
+        spent = costs.total(trace.start, trace.spent, rounds, every, parts[1].d)
+        return Result(trace.carry.state, trace.metrics, spent, at, origin())
     structure = jax.tree.structure(carried)
 
     def piece(t: int, more: int, so_far: SoFar | None) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
@@ -333,7 +311,7 @@ def run(
         else:
             trace = program((jnp.asarray(t), jax.tree.unflatten(structure, over(so_far.state))), rounds=more)
             past = t, Cost._make(so_far.records[name] for name in Cost._fields)
-        spent = total_cost(trace, more, every, parts[1].d, past)._asdict()
+        spent = costs.total(trace.start, trace.spent, more, every, parts[1].d, past)._asdict()
         leaves = jax.tree.leaves(trace.carry)
         return jax.tree.map(np.asarray, trace.metrics) | spent, list(map(np.asarray, leaves)) if kept else leaves
 
@@ -428,45 +406,3 @@ def _own(structure: Any, leaves: Any, x64: bool) -> Any:
 def catalogue() -> Iterator[type]:
     """All classes of `jaxdec.algorithms`, for errors that say which of them would fit."""
     return (kind for name in _algorithms.__all__ if isinstance(kind := getattr(_algorithms, name), type))
-
-
-def _opaque(values: Any) -> Any:
-    """Python numbers as constants, which stay out of the program and come out as they were."""
-    return type(values)._make(Constant(v) if isinstance(v, int | float | np.number) else v for v in values)
-
-
-def _plain(values: Any) -> Any:
-    return type(values)._make(v.value if isinstance(v, Constant) else v for v in values)
-
-
-def total_cost(trace: Trace, rounds: int, every: int, d: int, since: tuple[int, Cost] | None = None) -> Cost:
-    """What was spent up to each record, in float64 on the host; bits that an algorithm does not count are 32 d vectors.
-
-    Entries have shape (..., records), leading axes being those of the trace. With `since`, the round at which a run was
-    taken up again and what had been spent at its records until then, the records are those after it.
-    """
-    start, spent = (
-        c if c.bits is not None else c._replace(bits=_times(c.vectors, 32 * d)) for c in (trace.start, trace.spent)
-    )
-    t, past = since or (0, Cost._make([None] * len(Cost._fields)))
-    records = np.arange(t, t + rounds + 1, every, dtype=np.float64)
-
-    def entry(a, b, before):
-        if before is None:
-            before = np.asarray([a.value], np.float64) if isinstance(a, Constant) else _numbers(a)[..., None]
-        if isinstance(b, Constant):
-            total = before[..., :1] + b.value * records
-        else:
-            b = _numbers(b)
-            total = np.cumsum(np.concatenate([np.broadcast_to(before[..., -1:], (*b.shape[:-1], 1)), b], -1), -1)
-        return total if since is None else total[..., 1:]
-
-    return Cost._make(entry(*parts) for parts in zip(start, spent, past, strict=True))
-
-
-def _numbers(a: Any) -> np.ndarray:
-    return a.value if isinstance(a, Tally) else np.asarray(a, np.float64)
-
-
-def _times(a, factor) -> Any:
-    return Constant(a.value * factor) if isinstance(a, Constant) else _numbers(a) * factor

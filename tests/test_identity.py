@@ -1,6 +1,9 @@
 """What has an identity has it by what it is: values by content, numbers by size, code by what it does, runs by seed."""
 
+import importlib
 import random
+import sys
+import types
 from functools import partial
 
 import jax
@@ -94,9 +97,9 @@ def test_numbers_that_are_equal_are_one_value_however_they_are_written(tmp_path)
     assert identity({"a": [1, 2]}) == identity({"a": [1.0, np.int8(2)]}) != identity({"a": [1, "2"]})
 
 
-def made(source, name="f"):
+def made(source, name="f", **known):
     """What a source defines, as in a module of one's own that was edited between two calls."""
-    space = {"__name__": "mine", "A": A, "np": np}
+    space = {"__name__": "mine", "A": A, "np": np, **known}
     exec(source, space)
     return space[name]
 
@@ -136,6 +139,46 @@ def test_code_that_was_edited_is_another_and_the_same_code_made_again_is_the_sam
     for wrap in (lambda f: f, jax.jit, Partial, lambda f: A.DSGD(lr=f)):
         assert identity(wrap(made(before))) == identity(wrap(made("\n# moved and commented\n" + before)))
         assert identity(wrap(made(before))) != identity(wrap(made(after)))
+
+
+CHECKER = """
+from functools import wraps
+CALLS = 0
+
+def checked(times):
+    def around(f):
+        @wraps(f)
+        def call(t):
+            return times * f(t) + 0 * CALLS
+        return call
+    return around
+"""
+
+
+@pytest.fixture
+def checker(tmp_path, monkeypatch):
+    """A package that is installed, with a decorator that keeps something of its own."""
+    place = tmp_path / "site-packages"
+    place.mkdir()
+    (place / "a_checker.py").write_text(CHECKER)
+    monkeypatch.syspath_prepend(place)
+    yield importlib.import_module("a_checker")
+    del sys.modules["a_checker"]
+
+
+@pytest.mark.parametrize("what", EDITS)
+def test_what_a_package_decorated_is_what_is_inside_and_what_the_decorator_was_given(checker, what):
+    before, after = EDITS[what]
+    inside = lambda source, times=1: checker.checked(times)(made(source))
+    outside = "\nouter = around(f)\ndef last(t): return outer(t)"
+    calls = lambda source: made(source + outside, "last", around=checker.checked(1))
+    if isinstance(made(before), types.FunctionType):  # what is no function has no name for a decorator to take over
+        assert identity(inside(before)) == identity(inside("\n# moved\n" + before)) != identity(inside(after))
+        assert identity(inside(before)) != identity(inside(before, times=2))
+        assert identity(calls(before)) == identity(calls("\n# moved\n" + before)) != identity(calls(after))
+        told = [identity(inside(before)), identity(calls(before))]
+        checker.CALLS += 1  # what a package keeps is none of it
+        assert told == [identity(inside(before)), identity(calls(before))]
 
 
 def test_a_docstring_is_no_part_of_what_code_does():
@@ -269,6 +312,7 @@ def test_any_permutation_of_each_algorithms_own_values_gives_each_cell_the_same_
 
 def test_what_papers_define_has_the_digest_of_its_code_and_is_no_part_of_the_source():
     """So that a figure or a claim may be edited without a store being another's, and a metric may not."""
-    assert "code" in describe(averaging.error)
+    told = describe(averaging.error)
+    assert "code" in told.get("wrapped", told)  # the tests check its arguments' types, in a function around it
     assert describe(metrics.loss) == "jaxdec.metrics.loss"
     assert "papers" in ASIDE

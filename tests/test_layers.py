@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 
 # From below; a module imports from its own layer and from those below. `jaxdec` itself is above all.
 LAYERS = (
-    ("types", "_module", "checks", "describe", "identity", "returned", "storage", "threefry", "placement"),
+    ("types", "_module", "checks", "costs", "describe", "identity", "returned", "storage", "threefry", "placement"),
     ("graphs", "data"),
     ("networks", "compressors", "metrics", "results", "live"),
     ("nn", "problems", "scaling"),

@@ -160,6 +160,8 @@ def positive(name: str, value: Any, rounds: int | None = None, dtype: Any = np.f
     """
     if isinstance(value, float) and 0 < value < np.inf and dtype is np.float64:
         return
+    if isinstance(value, np.ndarray) and value.dtype == dtype and not value.ndim and 0 < value < np.inf:
+        return
     if callable(value):
         for t in () if rounds is None else dict.fromkeys((0, rounds - 1)):
             _scheduled(name, np.asarray(value(jnp.asarray(t))), t, dtype)
@@ -189,24 +191,31 @@ def _scheduled(name: str, lr: np.ndarray, t: int, dtype: Any) -> None:
 def holds(name: str, tree: Any, dtype: Any) -> None:
     """Refuse finite numbers that are infinite in a dtype, with their place in the tree."""
     most = float(jnp.finfo(dtype).max)
+    if not any(_above(leaf, most) for leaf in jax.tree.leaves(tree)):
+        return
     for where, leaf in jax.tree.leaves_with_path(tree):
-        if callable(leaf) or isinstance(leaf, bool | str | bytes):
-            continue
-        if isinstance(leaf, float) and not most < abs(leaf) < np.inf:
-            continue
-        kind = leaf.dtype if isinstance(leaf, jax.Array | np.ndarray | np.generic) else np.asarray(leaf).dtype
-        if jnp.issubdtype(kind, jnp.floating):
-            if float(jnp.finfo(kind).max) <= most:
-                continue
-        elif not isinstance(leaf, int | np.integer):  # integers of arrays stay integers
-            continue
-        largest = _largest(leaf)
-        if largest > most:
+        if largest := _above(leaf, most):
             entries = f"has entries of {largest:.3g}" if np.ndim(leaf) else f"is {largest:.3g}"
             raise ValueError(
                 f"{name}{jax.tree_util.keystr(where)} {entries}, and {jnp.dtype(dtype).name}, in which this is "
                 f'computed, ends at {most:.3g}: scale it, or call jax.config.update("jax_enable_x64", True)'
             )
+
+
+def _above(leaf: Any, most: float) -> float:
+    """The largest finite absolute value of a leaf that will be a floating-point number, if it exceeds a bound, or 0."""
+    if isinstance(leaf, float):
+        return abs(leaf) if most < abs(leaf) < np.inf else 0.0
+    if callable(leaf) or isinstance(leaf, bool | str | bytes):
+        return 0.0
+    kind = leaf.dtype if isinstance(leaf, jax.Array | np.ndarray | np.generic) else np.asarray(leaf).dtype
+    if jnp.issubdtype(kind, jnp.floating):
+        if float(jnp.finfo(kind).max) <= most:
+            return 0.0
+    elif not isinstance(leaf, int | np.integer):  # integers of arrays stay integers
+        return 0.0
+    largest = _largest(leaf)
+    return largest if largest > most else 0.0
 
 
 def _largest(leaf: Any) -> float:

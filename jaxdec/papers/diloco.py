@@ -224,8 +224,8 @@ PAPER = Paper(
             ),
             precision="float32",
             default={"names": (SYNCHRONOUS, DILOCO, STREAMING, NOLOCO), "length": 32, "layers": 2, "width": 32}
-            | {"batch_size": 8, "steps": 5000, "lr": 6e-3, "outer": (0.7, 0.6), "seeds": 1},
-            fast={"names": (SYNCHRONOUS, DILOCO), "length": 8, "layers": 1, "width": 16, "batch_size": 2, "steps": 400}
+            | {"batch_size": 32, "steps": 3000, "lr": 6e-3, "outer": (0.7, 0.6), "seeds": 1},
+            fast={"names": (SYNCHRONOUS, DILOCO), "length": 8, "layers": 1, "width": 16, "batch_size": 2, "steps": 100}
             | {"lr": 1e-2},
             full={"layers": 4, "width": 128, "length": 128, "steps": 10_000, "seeds": 5},
             view=by_steps,

@@ -12,9 +12,10 @@ import numpy as np
 import xarray as xr
 from rich.console import Console
 
+from jaxdec import costs
 from jaxdec.live.seen import Stopped
 from jaxdec.live.watch import Watch
-from jaxdec.loop import Carry, joined, total_cost
+from jaxdec.loop import Carry, joined
 from jaxdec.storage.files import Arrays, pack, unpack
 from jaxdec.storage.places import located
 from jaxdec.storage.segments import SoFar, advance
@@ -206,9 +207,8 @@ class Session:
             else:
                 trace = engine.block(cells, seeds, horizon, None if carry is None else (t, carry))
             display_rounds(more)
-            spent = total_cost(
-                trace, more, layout.every, d, (t, Cost._make(past[name] for name in Cost._fields)) if past else None
-            )
+            until = (t, Cost._make(past[name] for name in Cost._fields)) if past else None
+            spent = costs.total(trace.start, trace.spent, more, layout.every, d, until)
             return {**trace.metrics, **spent._asdict()}, jax.tree.leaves(trace.carry)
 
         kept = None

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdec import networks
-from jaxdec.loop import priced
+from jaxdec.costs import priced
 from jaxdec.networks.families import PushPull, Static
 from jaxdec.networks.operators import Dense, Identity
 from jaxdec.testing.defaults import Asleep, default_network, gradients, on, renamed_events

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxdec import loop
+from jaxdec import costs, loop
 from jaxdec._module import seed_key
 from jaxdec.metrics import named
 from jaxdec.testing.expect import leaves
@@ -52,4 +52,4 @@ def trajectory(
     recorded = {"every": every, "metrics": named((everything,))}
     trace = _compiled(*parts, seed_key(seed), None, rounds=rounds, **recorded)
     states: dict[str, np.ndarray] = {name: np.asarray(array) for name, array in trace.metrics.items()}
-    return Trajectory(states, trace.carry.state, loop.total_cost(trace, rounds, every, parts[1].d))
+    return Trajectory(states, trace.carry.state, costs.total(trace.start, trace.spent, rounds, every, parts[1].d))

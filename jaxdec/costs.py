@@ -60,6 +60,8 @@ def total(start: Cost, spent: Cost, rounds: int, every: int, d: int, since: tupl
     records = np.arange(t, t + rounds + 1, every, dtype=np.float64)
 
     def entry(a, b, before):
+        if before is None and isinstance(a, Constant) and isinstance(b, Constant):
+            return a.value + b.value * records
         if before is None:
             before = np.asarray([a.value], np.float64) if isinstance(a, Constant) else _numbers(a)[..., None]
         if isinstance(b, Constant):

@@ -275,6 +275,8 @@ def settings(algorithm: Any, rounds: int | None = None, dtype: Any = np.float64)
             f"{rounds} rounds of {name}.local_steps={steps} are {rounds * steps} minibatches, and 2**32 have numbers "
             "of their own: take fewer"
         )
+    if not any(isinstance(leaf, str | bytes | complex) or _nan(leaf) for leaf in jax.tree.leaves(algorithm)):
+        return
     for where, leaf in jax.tree.leaves_with_path(algorithm):
         if isinstance(leaf, str | bytes | complex):
             raise ValueError(f"{name}{jax.tree_util.keystr(where)} is a real number; got {leaf!r}")

@@ -96,10 +96,11 @@ def module(cls: type[_T]) -> type[_T]:
 
 
 def _values(names: list[str]) -> Callable[[Any], tuple[Any, ...]]:
-    """A function from an object to its attributes of these names: one call for all, as calls of `run` ask often."""
-    if len(names) > 1:
-        return operator.attrgetter(*names)
-    return lambda obj: tuple(getattr(obj, name) for name in names)
+    """A function from an object to its attributes of these names, which a call of `run` asks for some thirty times."""
+    if not names:
+        return lambda obj: ()
+    values = operator.attrgetter(*names)
+    return values if len(names) > 1 else lambda obj: (values(obj),)
 
 
 def step_sizes(obj: Any) -> Iterator[tuple[str, Any]]:

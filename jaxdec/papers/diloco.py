@@ -230,7 +230,7 @@ PAPER = Paper(
             full={"layers": 4, "width": 128, "length": 128, "steps": 10_000, "seeds": 5},
             view=by_steps,
             assumed="the text, the model and its size, the schedule, 50 steps between communications and not 500, "
-            "Nesterov's momentum; the step and the width by the test loss of some ten shorter runs of another seed, the "
+            "Nesterov's momentum; the step and the width by the test loss of ten shorter runs of another seed, the "
             "batch by two runs of this one, of 8 and of 32",
         ),
     ),

@@ -155,7 +155,7 @@ def cast(tree: _T, dtype: Any) -> _T:
     dtype = jax.dtypes.canonicalize_dtype(dtype)
 
     def leaf(a):
-        if isinstance(a, jax.Array) and a.dtype == dtype:
+        if isinstance(a, jax.Array) and a.dtype == dtype and not a.weak_type:  # which would be another program
             return a
         if callable(a):
             return Constant(a)

@@ -42,6 +42,7 @@ LATE = [
     delays.Bandwidth(bandwidth=32.0 * (1 + PAIRS)),
 ]
 ITERATES = [A.DSGD(lr=0.3), A.DSGD(lr=0.3, form="cta"), A.DSGDm(lr=0.1, momentum=0.7)]
+LOCAL = [A.DAdam(lr=0.1, b1=0.7), A.DFedSAM(lr=0.1, local_steps=2, radius=0.1)]  # whose fixed points are not known
 MASS = [A.PushSumGossip(), A.StochasticGradientPush(lr=0.1)]
 LONGEST = 5
 
@@ -88,13 +89,18 @@ def again(method: Any, mix: Any, grad: Any) -> np.ndarray:
         return reference.dsgd(mix(), grad, X0, ROUNDS, lr=method.lr, form=method.form)
     if isinstance(method, A.DSGDm):
         return reference.dsgdm(mix(), grad, X0, ROUNDS, lr=method.lr, momentum=method.momentum)
+    if isinstance(method, A.DAdam):
+        return reference.dadam(mix(), grad, X0, ROUNDS, lr=method.lr, b1=method.b1, b2=method.b2, eps=method.eps)
+    if isinstance(method, A.DFedSAM):
+        steps = {"local_steps": method.local_steps, "radius": method.radius}
+        return reference.dfedsam(mix(), grad, X0, ROUNDS, lr=method.lr, **steps)
     lr = method.lr if isinstance(method, A.StochasticGradientPush) else None
     return reference.push_sum(mix(), mix(), grad, X0, ROUNDS, lr=lr)
 
 
 @pytest.mark.parametrize("network", [UNDIRECTED, DENSE, RING], ids=["table", "dense", "circulant"])
 @pytest.mark.parametrize("law", LATE, ids=name)
-@pytest.mark.parametrize("method", ITERATES + MASS, ids=name)
+@pytest.mark.parametrize("method", ITERATES + LOCAL + MASS, ids=name)
 @pytest.mark.thinned(19)
 def test_a_delayed_method_is_its_messages_one_by_one(method, law, network):
     network, wrapped = on(method, network), A.delayed(method, law, longest=LONGEST)
@@ -103,7 +109,9 @@ def test_a_delayed_method_is_its_messages_one_by_one(method, law, network):
     late = rounds_late(wrapped.delay, network.W, found.state.keys, bits)
     fate = reference.added_up if checks.facts(method).mixes == "mass" else reference.last_arrived
     expected = again(
-        method, lambda: fate(np.asarray(network.W.dense()), lambda t: late[t]), gradients(quadratic(0.5), KEYS.data, 99)
+        method,
+        lambda: fate(np.asarray(network.W.dense()), lambda t: late[t]),
+        gradients(quadratic(0.5), KEYS.data, 2 * ROUNDS),
     )
     np.testing.assert_allclose(found.states[".x"], expected, **CLOSE)
     plain = testing.trajectory(method, quadratic(0.5), network, rounds=ROUNDS, x0=X0, seed=SEED)
@@ -113,7 +121,7 @@ def test_a_delayed_method_is_its_messages_one_by_one(method, law, network):
 
 
 @pytest.mark.parametrize("network", [UNDIRECTED, DENSE, RING], ids=["table", "dense", "circulant"])
-@pytest.mark.parametrize("method", ITERATES, ids=name)
+@pytest.mark.parametrize("method", ITERATES + LOCAL, ids=name)
 @pytest.mark.thinned(4)
 def test_a_method_that_holds_is_its_messages_one_by_one(method, network):
     losing = lossy(network, BURSTS, rule="arcs")
@@ -121,7 +129,7 @@ def test_a_method_that_holds_is_its_messages_one_by_one(method, network):
     arrived = arriving(losing, network.W)
     assert 0 < np.mean(arrived) < np.mean(np.asarray(network.W.dense()) > 0)
     mix = lambda: reference.held(np.asarray(network.W.dense()), lambda t: arrived[t])
-    expected = again(method, mix, gradients(quadratic(0.5), KEYS.data, 99))
+    expected = again(method, mix, gradients(quadratic(0.5), KEYS.data, 2 * ROUNDS))
     np.testing.assert_allclose(found.states[".x"], expected, **CLOSE)
 
 
@@ -406,7 +414,7 @@ def broken_by(law: testing.Law) -> str | None:
 
 
 OTHER = {type(case.algorithm): case.algorithm for case in CASES + OTHERS}
-STANDS = {type(method): method for method in ITERATES + MASS}
+STANDS = {type(method): method for method in ITERATES + LOCAL + MASS}
 
 
 @pytest.mark.parametrize("kind", sorted(OTHER, key=lambda kind: kind.__name__), ids=lambda kind: kind.__name__)
@@ -415,9 +423,17 @@ def test_a_method_that_does_not_say_what_it_mixes_is_refused_with_the_reason(kin
     if kind not in STANDS:
         with pytest.raises(ValueError, match=rf"delayed cannot wrap {kind.__name__}: (it|its) .{{30}}"):
             A.delayed(method, 2)
-    if not isinstance(method, A.DSGD | A.DSGDm):
+    if checks.facts(method).mixes != "iterates":
         with pytest.raises(ValueError, match=rf"held cannot wrap {kind.__name__}: (it|its|what) .{{30}}"):
             A.held(method)
+
+
+def test_those_that_say_what_they_mix_are_tested_and_named():
+    kinds = {getattr(A, name) for name in A.__all__ if isinstance(getattr(A, name), type)}
+    assert {kind for kind in kinds if checks.facts(kind).mixes} == STANDS.keys()
+    with pytest.raises(ValueError, match="Those that say so") as refused:
+        A.held(A.D2(lr=0.1))
+    assert all(kind.__name__ in str(refused.value) for kind in STANDS)
 
 
 def test_the_reason_is_the_methods():

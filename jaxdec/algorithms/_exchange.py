@@ -118,6 +118,6 @@ def _reasons(facts: checks.Facts, name: str, otherwise: str) -> Iterator[str]:
     yield (
         "it does not say that it mixes iterates once a round, or mass. What a tracker, a correction or a dual is worth "
         "depends on what neighbours had in the same round, and with old messages the fixed point is another. Those "
-        'that say so, `mixes = "iterates"` or "mass" in the class, are DSGD and DSGDm, PushSumGossip and '
-        "StochasticGradientPush"
+        'that say so, `mixes = "iterates"` or "mass" in the class, are DSGD, DSGDm, DAdam and DFedSAM, PushSumGossip '
+        "and StochasticGradientPush"
     )

@@ -130,12 +130,13 @@ def delayed(method: Any, delay: Any, *, longest: int | None = None) -> Delayed:
     A node has its own vector at once. What becomes of the messages of others, weighed by W, depends on what the method
     mixes; the method's own step stays as it is.
 
-    Iterates, of `DSGD` and `DSGDm`: a node uses the last that has arrived, z_j of round t - k_ij::
+    Iterates, of `DSGD`, `DSGDm`, `DAdam` and `DFedSAM`: a node uses the last that has arrived, z_j of round t - k_ij::
 
         x_i = W_ii z_i(t) + Σ_j W_ij z_j(t - k_ij)
 
     Of messages that overtake others the last sent counts. Until the first arrives, a node's own vector is in its place.
-    With a fixed W and exact gradients the fixed point is that of the method; the mean is not conserved on the way.
+    With a fixed W and exact gradients the fixed point, where the method has one, is that of the method; the mean is not
+    conserved on the way.
 
     Mass, of `PushSumGossip` and `StochasticGradientPush`: all that arrives in a round is added up, whatever the order,
     numerators and masses of one message together. What is on its way is nobody's, and with it every sum is conserved:

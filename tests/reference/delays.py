@@ -81,6 +81,31 @@ def dsgdm(mix, grad, x0, rounds, *, lr, momentum):
     return np.array(path)
 
 
+def dadam(mix, grad, x0, rounds, *, lr, b1, b2, eps):
+    x, m, v = np.array(x0), np.zeros_like(x0), np.zeros_like(x0)
+    path, nodes = [x], range(len(x))
+    for t in range(rounds):
+        g = np.array([grad(i, x[i], t) for i in nodes])
+        m, v = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g**2
+        x = mix(t, x - lr * m / (1 - b1 ** (t + 1)) / (np.sqrt(v / (1 - b2 ** (t + 1))) + eps))
+        path.append(x)
+    return np.array(path)
+
+
+def dfedsam(mix, grad, x0, rounds, *, lr, local_steps, radius):
+    x = np.array(x0)
+    path = [x]
+    for t in range(rounds):
+        y = x.copy()
+        for i in range(len(x)):
+            for k in range(t * local_steps, (t + 1) * local_steps):
+                g = grad(i, y[i], k)
+                y[i] = y[i] - lr * grad(i, y[i] + radius * g / np.linalg.norm(g), k)
+        x = mix(t, y)
+        path.append(x)
+    return np.array(path)
+
+
 def push_sum(mix_u, mix_y, grad, x0, rounds, *, lr=None):
     """Averaging where lr is None, else stochastic gradient push."""
     u, y = np.array(x0), np.ones(len(x0))

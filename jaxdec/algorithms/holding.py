@@ -73,9 +73,10 @@ def held(method: Any) -> Held:
 
     Until the first message of j arrives, i uses its own vector in its place.
 
-    It is for methods that mix iterates once a round. With a fixed W under the losses and exact gradients the fixed point
-    of `DSGD` and `DSGDm` is kept, though not the mean on the way; of `DAdam` and `DFedSAM` none is known. No tracker
-    keeps its own, so that other methods are refused. What is the method's can be swept, `over={"method.lr": [0.1, 0.2]}`.
+    It is for methods that mix iterates once a round. With a fixed W under the losses and exact gradients the fixed
+    point of `DSGD` and `DSGDm` is kept, though not the mean on the way; of `DAdam` and `DFedSAM` none is known. No
+    tracker keeps its own, so that other methods are refused. What is the method's can be swept,
+    `over={"method.lr": [0.1, 0.2]}`.
 
     Symbols: z_j is what node j multiplies by W; what i holds of it is in `last`.
     Cost per round: that of the method; what is lost was sent.

@@ -22,11 +22,18 @@ jax.config.update("jax_enable_x64", True)
 install_import_hook("jaxdec", "shapes.checked")
 
 
+EXAMPLES = 4
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """One in k is quick: of the cases of a `thinned(k)` test, of the tests of a `sampled(k)` file."""
+    """One in k is quick: of a `thinned(k)` test's cases, of a `sampled(k)` file's tests, of the examples of methods."""
     met = Counter()
     for item in items:
+        if item.nodeid.startswith("jaxdec/algorithms/"):
+            if met["examples"] % EXAMPLES:
+                item.add_marker(pytest.mark.slow)
+            met["examples"] += 1
         if (sampled := item.get_closest_marker("sampled")) is not None:
             file = item.nodeid.partition("::")[0]
             if met[file] % sampled.args[0]:

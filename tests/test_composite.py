@@ -15,6 +15,8 @@ from jaxdec import data, networks, problems, testing
 from jaxdec.loop import Keys
 from jaxdec.problems.regularizers import L1, Box, GroupNorm
 
+pytestmark = pytest.mark.sampled(2)
+
 SEED, SHORT, LR = 7, 20, 0.2
 W = np.asarray(UNDIRECTED.W.dense())
 X0 = np.random.default_rng(4).standard_normal((N, D))

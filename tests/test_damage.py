@@ -20,6 +20,8 @@ from jaxdec.cli import app
 from jaxdec.metrics import loss
 from jaxdec.sweeps import load, repair
 
+pytestmark = pytest.mark.sampled(3)
+
 PAIR = {"DSGD": A.DSGD(lr=0.1), "other": A.DSGD(lr=0.1, form="cta")}
 
 

@@ -105,14 +105,8 @@ def test_notebooks_are_stored_with_what_they_show_and_are_on_the_site(notebook):
     assert f"notebooks/{notebook.stem}\n" in (ROOT / "docs" / "notebooks.md").read_text()
 
 
-QUICK = ("quickstart",)
-
-
-@pytest.mark.parametrize(
-    "notebook",
-    [pytest.param(path, marks=[] if path.stem in QUICK else pytest.mark.slow) for path in NOTEBOOKS],
-    ids=lambda path: path.stem,
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebooks_run_from_top_to_bottom(notebook):
     content = nbformat.read(notebook, as_version=4)
     nbclient.NotebookClient(content, timeout=300, kernel_name="python3").execute()

@@ -28,6 +28,8 @@ from undirected import same
 import jaxdec
 from jaxdec import algorithms as A
 
+pytestmark = pytest.mark.sampled(4)
+
 B = np.asarray(PROBLEM.b)
 MINIMIZER = np.asarray(EXACT.minimizer)
 AT_MINIMIZER = np.einsum("nij,j->ni", CURVATURES, MINIMIZER) - B  # the clients' gradients there

@@ -15,6 +15,8 @@ from jaxdec import cli, live, networks, problems, run, sweep, tune
 from jaxdec import loop as time_loop
 from jaxdec.types import Cost
 
+pytestmark = pytest.mark.sampled(3)
+
 PROBLEM, RING = problems.quadratic(6, 3, noise=0.1), networks.ring(6)
 METHOD = A.KGT(lr=0.1, local_steps=2)
 LOSSY = networks.lossy(RING, 0.3)

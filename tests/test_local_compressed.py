@@ -16,6 +16,8 @@ from jaxdec import compressors as C
 from jaxdec import networks, problems
 from jaxdec.algorithms import compressed_scaffnew
 
+pytestmark = pytest.mark.sampled(4)
+
 TOP, Q, EVERYBODY, SOME = C.TopK(k=2), C.Quantization(levels=2), NETWORKS["everybody"], NETWORKS["Bernoulli"]
 P = 0.4
 

@@ -38,7 +38,7 @@ from jaxdec import networks, problems, scaling
 from jaxdec.loop import _compiled as compiled
 from jaxdec.networks.servers import Mean
 
-pytestmark = pytest.mark.sampled(4)
+pytestmark = pytest.mark.sampled(8)
 
 # Against loops
 

@@ -12,6 +12,8 @@ from jax import lax
 
 from jaxdec import models, nn
 
+pytestmark = pytest.mark.sampled(3)
+
 MNIST, CIFAR = (28, 28, 1), (32, 32, 3)
 
 

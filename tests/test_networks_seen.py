@@ -14,6 +14,8 @@ from jaxdec.papers.exhibits import beside
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
+pytestmark = pytest.mark.sampled(3)
+
 
 @pytest.fixture(autouse=True)
 def closed():

@@ -14,6 +14,8 @@ from jaxdec import algorithms as A
 from jaxdec import networks, testing
 from jaxdec.loop import Keys
 
+pytestmark = pytest.mark.sampled(2)
+
 NOISY, EXACT, SEED, SHORT = quadratic(0.5), quadratic(0.0), 7, 20
 W = np.asarray(UNDIRECTED.W.dense())
 X0 = np.random.default_rng(4).standard_normal((N, D))

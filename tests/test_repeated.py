@@ -11,6 +11,8 @@ from jaxdec import algorithms as A
 from jaxdec import graphs, networks, problems, run
 from jaxdec.networks import operators
 
+pytestmark = pytest.mark.sampled(3)
+
 N, D = 12, 3
 PROBLEM = problems.quadratic(N, D, zeta=1.0, noise=0.1)
 RING = networks.ring(N)

@@ -19,6 +19,8 @@ from jaxdec import algorithms, cli, compressors, data, networks, plotting, probl
 from jaxdec.papers.exhibits import Claim, Exhibit, Paper, beside
 from jaxdec.papers.reproduce import computed, missing, paper, reproduce
 
+pytestmark = pytest.mark.sampled(2)
+
 mpl.use("Agg")
 
 MINE = """

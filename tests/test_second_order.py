@@ -19,6 +19,8 @@ from jaxdec import compressors as C
 from jaxdec import data, graphs, networks, problems, testing
 from jaxdec.compressors.symmetric import packed, side, unpacked
 
+pytestmark = pytest.mark.sampled(2)
+
 W = graphs.lazy(graphs.metropolis(graphs.ring(N))).toarray()
 GRAPH, SERVER, COMPLETE = networks.static(W, form="dense"), networks.server(N), networks.complete(N)
 ROUNDS, ALL, HALF = 20, 32 * D, D * (D + 1) // 2

@@ -20,6 +20,8 @@ from jaxdec.storage.files import unpack
 from jaxdec.sweeps import execute, load, partial
 from jaxdec.types import World
 
+pytestmark = pytest.mark.sampled(3)
+
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory):

@@ -26,6 +26,8 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.cbook import is_math_text
 
+pytestmark = pytest.mark.sampled(3)
+
 ODD = (
     "DSGD [/draft]",
     "K-GT [ours]",

@@ -17,6 +17,8 @@ from jaxdec import networks, run
 from jaxdec.compressors import three_point
 from jaxdec.spec import from_toml
 
+pytestmark = pytest.mark.sampled(2)
+
 Change, Difference, Lazy = three_point.Change, three_point.Difference, three_point.Lazy
 Reset, Then = three_point.Reset, three_point.Then
 ROUNDS = 800

@@ -18,6 +18,8 @@ import jaxdec
 from jaxdec import algorithms as A
 from jaxdec import data, graphs, networks, problems, testing
 
+pytestmark = pytest.mark.sampled(3)
+
 W = graphs.metropolis(graphs.path(N)).toarray()
 GRAPH = networks.static(W, form="dense")
 ALPHA = float(np.sort(np.abs(np.linalg.eigvalsh(W)))[-2])

@@ -18,6 +18,8 @@ import jaxdec
 from jaxdec import algorithms as A
 from jaxdec import compressors, data, networks, problems, testing
 
+pytestmark = pytest.mark.sampled(3)
+
 SERVER, SAMPLES, X0 = networks.server(N), samples.samples(), START[0]
 
 

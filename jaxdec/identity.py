@@ -29,6 +29,7 @@ ASIDE = frozenset(
 )
 PYTHON = f"Python {sys.version_info.major}.{sys.version_info.minor}"
 PLAIN = bool | int | float | complex | str | bytes
+DATA = np.ndarray | np.generic | jax.Array | list | tuple | set | frozenset | Mapping | partial
 GENERATED = (
     "__init__",
     "__repr__",
@@ -178,10 +179,12 @@ def _around(function: Any) -> bool:
 
 
 def _wrapped(function: Any) -> Iterator[tuple[str, Any]]:
-    """The function inside, and numbers and texts that the decorator was given; of its own code its package tells."""
+    """The function inside, and what of one's own the decorator was given; of its code its package tells."""
     yield "wrapped", function.__wrapped__
-    if hasattr(function, "__code__"):
-        yield from ((name, value) for name, value in sorted(_closure(function)) if isinstance(value, PLAIN))
+    for name, value in _closure(function) if hasattr(function, "__code__") else ():
+        mine = isinstance(value, types.FunctionType) and not _installed(value.__module__)
+        if mine or isinstance(value, PLAIN | DATA) or (not isinstance(value, type) and fields(value)):
+            yield name, value
 
 
 def _installed(module: str | None) -> bool:

@@ -36,8 +36,9 @@ class FedPD:
     `local_steps`, eta is `penalty`, skip is `skip`, the p of the paper.
     Cost per round: K minibatch gradients per client; one d-vector up and one down in the rounds that communicate.
     Network: a server, `networks.server(n)`, with everybody present.
-    Guarantee: with exact gradients x = y_i = c_i = x*, u_i = -∇f_i(x*) is a fixed point for every K, however different
-    the f_i; Σ u_i = 0 there.
+    Guarantee: with skip = 0 and exact gradients x = y_i = c_i = x*, u_i = -∇f_i(x*) is a fixed point for every K,
+    however different the f_i; Σ u_i = 0 there. In a round without communication c_i = x* + eta u_i instead, which draws
+    a client to its own minimizer: then x stays near x*, and nearer the smaller eta is.
     Reference: Zhang, Hong, Dhople, Yin, Liu (2020), arXiv:2005.11418, Algorithms 1 and 2; recalled, the page could not
     be read.
 

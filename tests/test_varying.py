@@ -242,10 +242,10 @@ CHOCO = algorithms.ChocoSGD(lr=0.1, consensus_lr=0.1, compressor=compressors.Top
 PUSH_DIGING, AB = algorithms.PushDIGing(lr=0.1), algorithms.AB(lr=0.1)
 MISFITS = [
     (KGT, PUSHED, rf"KGT needs a doubly stochastic W \(.*column stochastic, fixed, reliable \(row sums.*{METHODS}"),
-    (KGT, PULLED, rf"row stochastic \(row sums.*No algorithm here.*AB runs with networks.push_pull.*{METHODS}"),
-    (KGT, PAIR, r"is fixed, push-pull, reliable\. .*This network is for AB$"),
+    (KGT, PULLED, rf"row stochastic \(row sums.*No algorithm here.*networks.push_pull.graph. is for AB, .*{METHODS}"),
+    (KGT, PAIR, r"is fixed, push-pull, reliable\. .*This network is for AB, CPP$"),
     (PUSH_DIGING, PULLED, r"PushDIGing needs a column stochastic W \(.*weights=\"column_stochastic\""),
-    (PUSH_DIGING, PAIR, r"is fixed, push-pull, reliable\. .*This network is for AB$"),
+    (PUSH_DIGING, PAIR, r"is fixed, push-pull, reliable\. .*This network is for AB, CPP$"),
     (AB, PUSHED, r"AB needs a push-pull pair .*networks.push_pull\(graph\)"),
     (AB, networks.ring(N), r"AB needs a push-pull pair .*networks.push_pull\(graph\)"),
     (CHOCO, networks.directed_ring(N), rf"ChocoSGD needs a symmetric W \(.*This network is for .*DSGD.*{METHODS}"),

@@ -179,8 +179,8 @@ def _misfit(name: str, needs: Facts, broken: frozenset[str], network: Any, among
     if not network.provides & {"doubly stochastic", "server", "push-pull"}:
         pushed, pulled = (fitting(_Directed(DIRECTED | {law}), kinds) for law in ("column stochastic", "push-pull"))
         hints.append(
-            f"On a directed graph {', '.join(pulled)} runs with networks.push_pull(graph), and "
-            f'networks.static(graph, weights="column_stochastic") is for {", ".join(pushed)}'
+            f"On a directed graph networks.push_pull(graph) is for {', '.join(pulled)}, and "
+            f'networks.static(graph, weights="column_stochastic") for {", ".join(pushed)}'
         )
     return ". ".join([said, *hints])
 

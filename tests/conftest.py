@@ -22,7 +22,7 @@ jax.config.update("jax_enable_x64", True)
 install_import_hook("jaxdec", "shapes.checked")
 
 
-EXAMPLES = 4
+EXAMPLES = 8
 
 
 @pytest.hookimpl(tryfirst=True)

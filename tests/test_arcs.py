@@ -9,7 +9,7 @@ from jaxdec import graphs, networks
 from jaxdec.networks import operators
 from jaxdec.networks.arcs import RULES
 
-pytestmark = pytest.mark.sampled(8)
+pytestmark = pytest.mark.sampled(12)
 
 CLOSE = {"rtol": 0, "atol": 1e-12}
 

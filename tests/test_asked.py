@@ -16,7 +16,7 @@ from jaxdec import checks, load, loop, networks, problems, run, sweep
 from jaxdec.spec import from_toml
 from jaxdec.sweeps import axes, execute, plan
 
-pytestmark = pytest.mark.sampled(8)
+pytestmark = pytest.mark.sampled(12)
 
 METHOD, PROBLEM, RING = A.DSGD(lr=0.1), problems.quadratic(6, 3), networks.ring(6)
 ONE, TWO = lambda problem, state: 1.0, lambda problem, state: 2.0

@@ -17,7 +17,7 @@ from jaxdec.loop import Keys
 from jaxdec.networks import clocks
 from jaxdec.spec import from_toml
 
-pytestmark = pytest.mark.sampled(10)
+pytestmark = pytest.mark.sampled(14)
 
 CLOSE = {"rtol": 0, "atol": 1e-12}
 EVENTS, SEED = 2000, 7

@@ -11,7 +11,7 @@ from jaxdec.metrics import consensus, loss
 from jaxdec.sweeps import execute, load
 from jaxdec.sweeps.store import MANIFEST, Store
 
-pytestmark = pytest.mark.sampled(8)
+pytestmark = pytest.mark.sampled(12)
 
 RING = networks.ring(4)
 SMALL, LARGE = problems.quadratic(4, 2, noise=0.2), problems.quadratic(4, 4000, noise=0.2)

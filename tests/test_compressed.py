@@ -39,7 +39,7 @@ from jaxdec import algorithms as A
 from jaxdec import compressors as C
 from jaxdec import networks, testing
 
-pytestmark = pytest.mark.sampled(8)
+pytestmark = pytest.mark.sampled(12)
 
 SCHEDULE = jax.tree_util.Partial(lambda a, t: a / jnp.sqrt(t + 1.0), 0.1)
 NO = {"up": lambda t, i, v: v}

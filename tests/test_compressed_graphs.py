@@ -16,7 +16,7 @@ from jaxdec import algorithms as A
 from jaxdec import compressors as C
 from jaxdec import graphs, networks, run, testing
 
-pytestmark = pytest.mark.sampled(10)
+pytestmark = pytest.mark.sampled(14)
 
 CLOSE = {"rtol": 0, "atol": 1e-12}
 ROUNDS, SHORT, FEW = (

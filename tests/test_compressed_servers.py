@@ -34,7 +34,7 @@ from jaxdec import algorithms as A
 from jaxdec import compressors as C
 from jaxdec import data, networks, problems, run, testing
 
-pytestmark = pytest.mark.sampled(10)
+pytestmark = pytest.mark.sampled(14)
 
 NOISE, ROUNDS, FEW = 0.5, 800, 6
 KEPT, ONE = C.Scaled(C.RandP(p=0.6)), C.RandK(k=1)

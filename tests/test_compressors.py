@@ -12,7 +12,7 @@ from jaxdec import compressors as C
 from jaxdec.compressors.largest import largest
 from jaxdec.loop import cast
 
-pytestmark = pytest.mark.sampled(8)
+pytestmark = pytest.mark.sampled(12)
 
 DRAWS = 20_000
 BLOCKS = (14, 6, 3, 1)

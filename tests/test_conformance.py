@@ -20,8 +20,8 @@ def laws_of(case: Case) -> list[testing.Law]:
     return [law for law in found if (type(case.algorithm), law.name) not in ELSEWHERE]
 
 
-# Programs of their own: in every run of the tests for one method in 32, of the others in the slow ones. So are all
-# laws of methods that draw samples. Of the other laws every method has one in 24 in every run.
+# Programs of their own: in every run of the tests for one method in 64, of the others in the slow ones. So are all
+# laws of methods that draw samples. Of the other laws every method has one in 36 in every run.
 COSTLY = (
     "a run is its steps one after the other",
     "a cell of a sweep is its single run",
@@ -34,7 +34,7 @@ COSTLY = (
 
 
 def row(k: int, j: int, case: Case, law: testing.Law):
-    slow = k % 32 if law.name in COSTLY or case.problem is SAMPLES else (k + j) % 24
+    slow = k % 64 if law.name in COSTLY or case.problem is SAMPLES else (k + j) % 36
     return pytest.param(law, id=f"{case.name}: {law}", marks=[pytest.mark.slow] if slow else [])
 
 

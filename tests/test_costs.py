@@ -18,7 +18,7 @@ from jaxdec.networks.servers import Mean
 from jaxdec.problems.linear import LeastSquares
 from jaxdec.types import Round, Tally
 
-pytestmark = pytest.mark.sampled(10)
+pytestmark = pytest.mark.sampled(14)
 
 N, D, K, ROUNDS, SEED = 6, 5, 3, 10, 7
 PROBLEM = problems.quadratic(N, D, noise=0.1)

@@ -23,7 +23,7 @@ from jaxdec.networks import delays, lossy, outages, sleeping
 from jaxdec.spec import from_toml
 from jaxdec.types import Cost
 
-pytestmark = pytest.mark.sampled(10)
+pytestmark = pytest.mark.sampled(14)
 
 CLOSE = {"rtol": 0, "atol": 1e-12}
 ROUNDS, SEED = 60, 7

@@ -12,7 +12,7 @@ import jaxdec
 from jaxdec import algorithms, graphs, networks, problems
 from jaxdec.networks.varying import Varying
 
-pytestmark = pytest.mark.sampled(8)
+pytestmark = pytest.mark.sampled(12)
 
 CLOSE = {"rtol": 0, "atol": 1e-12}
 

@@ -21,7 +21,7 @@ from jaxdec import data, networks, problems
 from jaxdec.algorithms.diloco import nesterov
 from jaxdec.networks.operators import Dense
 
-pytestmark = pytest.mark.sampled(8)
+pytestmark = pytest.mark.sampled(12)
 
 EVERYBODY = NETWORKS["everybody"]
 ADAMW = Partial(optax.adamw, learning_rate=0.1, b1=0.8, b2=0.9, eps=0.1, weight_decay=0.2)

@@ -18,7 +18,7 @@ from jaxdec import algorithms as A
 from jaxdec import compressors as C
 from jaxdec import graphs, networks, testing
 
-pytestmark = pytest.mark.sampled(10)
+pytestmark = pytest.mark.sampled(14)
 
 CLOSE = {"rtol": 0, "atol": 1e-12}
 ROUNDS, SHORT = 2000, 20  # one length, so that a method is compiled once; references are compared over the first 20

@@ -17,7 +17,7 @@ from jaxdec.results.summary import best, diverged, masked, ran, summarize, wild
 from jaxdec.sweeps import load
 from jaxdec.sweeps.search import Goal
 
-pytestmark = pytest.mark.sampled(8)
+pytestmark = pytest.mark.sampled(12)
 
 PROBLEM, RING = problems.quadratic(4, 2), networks.ring(4)
 

@@ -12,7 +12,7 @@ from flax import linen, nnx
 from jaxdec import data, models, problems
 from jaxdec.nn.dropout import SWITCHES
 
-pytestmark = pytest.mark.sampled(8)
+pytestmark = pytest.mark.sampled(12)
 
 rng = np.random.default_rng(0)
 SAMPLES = data.dataset(rng.standard_normal((24, 4)), np.arange(24) % 3)

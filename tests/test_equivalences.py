@@ -38,7 +38,7 @@ from jaxdec._module import module
 from jaxdec.networks import operators
 from jaxdec.types import World
 
-pytestmark = pytest.mark.sampled(8)
+pytestmark = pytest.mark.sampled(12)
 
 
 def tracking(lr, form, y, rounds=200):

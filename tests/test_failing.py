@@ -17,7 +17,7 @@ from jaxdec.metrics import named
 from jaxdec.networks import lossy, sleeping
 from jaxdec.networks.outages import ROUNDS, GilbertElliott, Independent, Markov
 
-pytestmark = pytest.mark.sampled(10)
+pytestmark = pytest.mark.sampled(14)
 
 CLOSE = {"rtol": 0, "atol": 1e-12}
 N, D = 15, 4

@@ -19,7 +19,7 @@ from jaxdec.checks import facts
 from jaxdec.networks import lossy, sleeping
 from jaxdec.networks.outages import ROUNDS, GilbertElliott, Markov
 
-pytestmark = pytest.mark.sampled(8)
+pytestmark = pytest.mark.sampled(12)
 
 CLOSE = {"rtol": 0, "atol": 1e-12}
 N, D = 16, 3

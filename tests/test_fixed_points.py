@@ -12,7 +12,7 @@ from undirected import CURVATURES, EXACT, GRAPH, KEYS, ROUNDS, SEED, X0, B, N, d
 import jaxdec
 from jaxdec import algorithms as A
 
-pytestmark = pytest.mark.sampled(8)
+pytestmark = pytest.mark.sampled(12)
 
 
 def ends(method) -> Any:

@@ -12,7 +12,7 @@ from jaxdec import algorithms as A
 from jaxdec import data, metrics, module, networks, problems, run, sweep, theory
 from jaxdec._module import cast, static
 
-pytestmark = pytest.mark.sampled(8)
+pytestmark = pytest.mark.sampled(12)
 
 CLOSE = {"rtol": 0, "atol": 1e-12}
 rng = np.random.default_rng(0)

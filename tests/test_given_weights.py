@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from jaxdec import checks, data, graphs, networks, problems
 
-pytestmark = pytest.mark.sampled(10)
+pytestmark = pytest.mark.sampled(14)
 
 KINDS = [nx.Graph, nx.DiGraph, nx.MultiGraph, nx.MultiDiGraph]
 

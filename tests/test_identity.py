@@ -17,7 +17,7 @@ from jaxdec.describe import describe, distinct, identity, unique
 from jaxdec.identity import ASIDE
 from jaxdec.papers import averaging
 
-pytestmark = pytest.mark.sampled(8)
+pytestmark = pytest.mark.sampled(12)
 
 PROBLEM, RING = problems.quadratic(4, 2, noise=0.2), networks.ring(4)
 SHORT = {"seeds": 2, "rounds": 2, "metrics": ("loss",), "progress": False}

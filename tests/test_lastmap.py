@@ -18,7 +18,7 @@ from jaxdec.sweeps import execute, load
 from jaxdec.sweeps.lastmap import interpret, lastmap
 from jaxdec.testing.programs import numbers_of
 
-pytestmark = pytest.mark.sampled(8)
+pytestmark = pytest.mark.sampled(16)
 
 CELLS = 3
 few = settings(max_examples=15, deadline=None, derandomize=True)

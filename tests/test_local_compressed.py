@@ -16,7 +16,7 @@ from jaxdec import compressors as C
 from jaxdec import networks, problems
 from jaxdec.algorithms import compressed_scaffnew
 
-pytestmark = pytest.mark.sampled(4)
+pytestmark = pytest.mark.sampled(8)
 
 TOP, Q, EVERYBODY, SOME = C.TopK(k=2), C.Quantization(levels=2), NETWORKS["everybody"], NETWORKS["Bernoulli"]
 P = 0.4

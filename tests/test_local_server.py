@@ -38,7 +38,7 @@ from jaxdec import networks, problems, scaling
 from jaxdec.loop import _compiled as compiled
 from jaxdec.networks.servers import Mean
 
-pytestmark = pytest.mark.sampled(8)
+pytestmark = pytest.mark.sampled(12)
 
 # Against loops
 

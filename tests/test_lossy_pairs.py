@@ -9,7 +9,7 @@ from jaxdec import algorithms as A
 from jaxdec import graphs, networks, problems, run
 from jaxdec.networks.outages import GilbertElliott
 
-pytestmark = pytest.mark.sampled(8)
+pytestmark = pytest.mark.sampled(12)
 
 
 @pytest.mark.parametrize("form", ["atc", "cta"])

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from jaxdec import algorithms, graphs, module, networks, problems, run, static, step_size, sweep
 from jaxdec.types import Cost, World
 
-pytestmark = pytest.mark.sampled(8)
+pytestmark = pytest.mark.sampled(12)
 
 METHOD, PROBLEM, RING = algorithms.DSGD(lr=0.1), problems.quadratic(6, 3), networks.ring(6)
 

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from jaxdec import algorithms, graphs, networks, problems, run
 from jaxdec.networks import operators
 
-pytestmark = pytest.mark.sampled(8)
+pytestmark = pytest.mark.sampled(12)
 
 CLOSE = {"rtol": 0, "atol": 1e-12}
 

@@ -13,7 +13,7 @@ from jaxdec import data, models, networks, problems, run
 from jaxdec.algorithms import DSGD
 from jaxdec.metrics import node_test
 
-pytestmark = pytest.mark.sampled(8)
+pytestmark = pytest.mark.sampled(12)
 
 rng = np.random.default_rng(0)
 IMAGES = rng.integers(256, size=(24, 4, 4, 1), dtype=np.uint8)

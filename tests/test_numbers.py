@@ -23,7 +23,7 @@ from jaxdec.networks import outages
 from jaxdec.spec import from_toml
 from jaxdec.sweeps import log_uniform, uniform
 
-pytestmark = pytest.mark.sampled(8)
+pytestmark = pytest.mark.sampled(12)
 
 METHOD, PROBLEM, RING = A.DSGD(lr=0.1), problems.quadratic(6, 3), networks.ring(6)
 

@@ -10,7 +10,7 @@ import jaxdec
 from jaxdec import algorithms, graphs, networks, problems
 from jaxdec.graphs import optimal
 
-pytestmark = pytest.mark.sampled(8)
+pytestmark = pytest.mark.sampled(12)
 
 GEOMETRIC = graphs.random_geometric(60, 0.25, seed=3)
 

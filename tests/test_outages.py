@@ -17,7 +17,7 @@ from jaxdec._module import cast
 from jaxdec.networks import averages, counts, lossy, sleeping
 from jaxdec.networks.outages import AtLeast, Cyclic, GilbertElliott, Independent, Markov, Poisson, Trace
 
-pytestmark = pytest.mark.sampled(8)
+pytestmark = pytest.mark.sampled(12)
 
 N = 6
 RING = networks.ring(N)

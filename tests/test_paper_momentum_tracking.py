@@ -12,7 +12,7 @@ from jaxdec import data
 from jaxdec.papers.momentum_tracking import PAPER, cifar, clusters, graphs, images, methods
 from jaxdec.papers.reproduce import computed
 
-pytestmark = pytest.mark.sampled(10)
+pytestmark = pytest.mark.sampled(14)
 
 mpl.use("Agg")
 

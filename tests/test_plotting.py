@@ -13,7 +13,7 @@ from jaxdec.results.export import table
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
-pytestmark = pytest.mark.sampled(8)
+pytestmark = pytest.mark.sampled(12)
 
 ROUNDS = np.arange(0, 401, 20)
 

@@ -10,7 +10,7 @@ import pytest
 from jaxdec import data, networks, problems, run
 from jaxdec.algorithms import DSGD
 
-pytestmark = pytest.mark.sampled(8)
+pytestmark = pytest.mark.sampled(12)
 
 CLOSE = {"rtol": 0, "atol": 1e-12}
 

@@ -13,7 +13,7 @@ from jaxdec import algorithms, compressors, module, networks, problems, static, 
 from jaxdec.compressors import Compressor
 from jaxdec.types import Cost, Iterates, ScalarLike, StepSize, World
 
-pytestmark = pytest.mark.sampled(10)
+pytestmark = pytest.mark.sampled(14)
 
 
 class EF21State(NamedTuple):

@@ -11,7 +11,7 @@ import pytest
 from jaxdec import data, module, problems
 from jaxdec._module import cast
 
-pytestmark = pytest.mark.sampled(8)
+pytestmark = pytest.mark.sampled(12)
 
 rng = np.random.default_rng(0)
 cancer, digits = data.breast_cancer(), data.digits()

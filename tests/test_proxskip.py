@@ -13,7 +13,7 @@ import jaxdec
 from jaxdec import algorithms as A
 from jaxdec import data, networks, problems, testing
 
-pytestmark = pytest.mark.sampled(8)
+pytestmark = pytest.mark.sampled(12)
 
 P, RENEWAL = 0.4, 0.3
 CHANCES = [

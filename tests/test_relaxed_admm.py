@@ -11,7 +11,7 @@ from jaxdec.loop import Keys
 from jaxdec.networks import lossy, sleeping
 from jaxdec.networks.outages import GilbertElliott, Markov
 
-pytestmark = pytest.mark.sampled(10)
+pytestmark = pytest.mark.sampled(14)
 
 N = 15
 RING = networks.ring(N)

@@ -14,7 +14,7 @@ from jaxdec import algorithms as A
 from jaxdec import graphs, networks, problems, run, sweep, testing
 from jaxdec.networks import lossy, sleeping
 
-pytestmark = pytest.mark.sampled(10)
+pytestmark = pytest.mark.sampled(14)
 
 N = 7
 TREES = {

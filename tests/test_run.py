@@ -11,7 +11,7 @@ from jaxdec import loop, metrics, networks, problems, run
 from jaxdec.loop import outline, prepare, simulate
 from jaxdec.types import Cost
 
-pytestmark = pytest.mark.sampled(8)
+pytestmark = pytest.mark.sampled(12)
 
 PROBLEM, RING = problems.quadratic(6, 3, noise=0.2), networks.ring(6)
 CLOSE = {"rtol": 0, "atol": 1e-12}

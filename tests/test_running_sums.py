@@ -21,7 +21,7 @@ from jaxdec.networks import lossy, one_way, operators, sleeping
 from jaxdec.networks.outages import GilbertElliott
 from jaxdec.testing.defaults import gradients, keys, round_keys
 
-pytestmark = pytest.mark.sampled(10)
+pytestmark = pytest.mark.sampled(14)
 
 CLOSE = {"rtol": 0, "atol": 1e-12}
 N, D, SEED = 9, 3, 7

@@ -14,7 +14,7 @@ from jaxdec import data, problems
 from jaxdec._module import module, static
 from jaxdec.problems import augment, sampling
 
-pytestmark = pytest.mark.sampled(8)
+pytestmark = pytest.mark.sampled(12)
 
 COUNTS = jnp.array([1, 2, 3, 5, 7, 16, 50, 90])
 KEY = jax.random.key(3)

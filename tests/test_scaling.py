@@ -13,7 +13,7 @@ from reference.local import KINDS, Diagonal
 from jaxdec import networks, problems, run, scaling
 from jaxdec.algorithms import SAVIC, HeavyBall, LocalSAVIC
 
-pytestmark = pytest.mark.sampled(8)
+pytestmark = pytest.mark.sampled(12)
 
 D, UPDATES = 4, 20
 CLASSES: dict[str, Any] = {

@@ -11,7 +11,7 @@ from jaxdec import algorithms as A
 from jaxdec import networks, problems, run, sweep
 from jaxdec.describe import brief, describe
 
-pytestmark = pytest.mark.sampled(8)
+pytestmark = pytest.mark.sampled(12)
 
 PROBLEM, RING = problems.quadratic(6, 3, noise=0.3), networks.ring(6)
 COSINE = optax.cosine_decay_schedule(0.1, 10)

@@ -16,7 +16,7 @@ from jaxdec.networks.outages import AtLeast, Cyclic, Independent, Markov, Poisso
 from jaxdec.networks.selection import BySize
 from jaxdec.types import Round
 
-pytestmark = pytest.mark.sampled(8)
+pytestmark = pytest.mark.sampled(12)
 
 N, D = 6, 3
 PROBLEM = problems.quadratic(N, D, zeta=2.0)

@@ -29,7 +29,7 @@ from jaxdec import algorithms as A
 from jaxdec import compressors as C
 from jaxdec import data, networks, problems
 
-pytestmark = pytest.mark.sampled(8)
+pytestmark = pytest.mark.sampled(12)
 
 # Who takes part.
 

@@ -9,6 +9,6 @@ from trajectories import mismatches
 
 
 @pytest.mark.parametrize("name", sorted(SERVER))
-@pytest.mark.thinned(12)
+@pytest.mark.thinned(24)
 def test_a_method_of_a_server_computes_what_it_did(name):
     assert not mismatches([name])

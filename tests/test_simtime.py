@@ -21,7 +21,7 @@ from jaxdec import results as timing
 from jaxdec.loop import Keys
 from jaxdec.networks import clocks, outages
 
-pytestmark = pytest.mark.sampled(8)
+pytestmark = pytest.mark.sampled(12)
 
 mpl.use("Agg")
 

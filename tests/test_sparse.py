@@ -12,7 +12,7 @@ from jaxdec import checks, data, networks, problems, run
 from jaxdec.algorithms import DSGD
 from jaxdec.problems.rows import Rows
 
-pytestmark = pytest.mark.sampled(8)
+pytestmark = pytest.mark.sampled(12)
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 9)) * (RNG.random((60, 9)) < 0.3)

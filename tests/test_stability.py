@@ -11,7 +11,7 @@ import jaxdec
 from jaxdec import algorithms as A
 from jaxdec import graphs, networks, problems
 
-pytestmark = pytest.mark.sampled(8)
+pytestmark = pytest.mark.sampled(12)
 
 N, D, ROUNDS = 8, 2, 12_000
 CURVATURE = 0.8

@@ -20,7 +20,7 @@ from jaxdec.storage.files import unpack
 from jaxdec.sweeps import execute, load, partial
 from jaxdec.types import World
 
-pytestmark = pytest.mark.sampled(3)
+pytestmark = pytest.mark.sampled(5)
 
 
 @pytest.fixture(scope="module")

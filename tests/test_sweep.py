@@ -13,7 +13,7 @@ from jaxdec.metrics import consensus, loss, named
 from jaxdec.results import best, diverged
 from jaxdec.sweeps import axes, devices, execute, load, log_uniform, plan, uniform
 
-pytestmark = pytest.mark.sampled(8)
+pytestmark = pytest.mark.sampled(12)
 
 PROBLEM, RING = problems.quadratic(6, 3, noise=0.2), networks.ring(6)
 CLOSE = {"rtol": 0, "atol": 1e-12}

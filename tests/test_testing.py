@@ -11,7 +11,7 @@ import pytest
 from jaxdec import algorithms, module, networks, problems, static, step_size, testing
 from jaxdec.types import Cost, Iterates, ScalarLike, StepSize
 
-pytestmark = pytest.mark.sampled(8)
+pytestmark = pytest.mark.sampled(12)
 
 SHAPES, INIT = "a step keeps structure, shapes and dtypes", "init takes no step"
 STEPS, SWEEP = "a run is its steps one after the other", "a cell of a sweep is its single run"

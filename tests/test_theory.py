@@ -14,7 +14,7 @@ from jaxdec import algorithms as A
 from jaxdec import data, graphs, module, networks, problems, theory
 from jaxdec.types import Round
 
-pytestmark = pytest.mark.sampled(8)
+pytestmark = pytest.mark.sampled(12)
 
 # Constants.
 

@@ -12,7 +12,7 @@ from flax import linen, nnx
 from jaxdec import data, models, networks, problems, run
 from jaxdec.algorithms import DSGD
 
-pytestmark = pytest.mark.sampled(8)
+pytestmark = pytest.mark.sampled(12)
 
 RNG = np.random.default_rng(0)
 TOKENS = RNG.integers(0, 250, size=(120, 5))

@@ -14,7 +14,7 @@ def test_every_case_is_kept_and_every_kept_one_is_a_case():
 
 
 @pytest.mark.parametrize("name", sorted(set(KEPT) - SERVER))
-@pytest.mark.thinned(8)
+@pytest.mark.thinned(12)
 def test_a_method_computes_what_it_did(name):
     assert not mismatches([name])
 

@@ -10,7 +10,7 @@ from jaxdec.results.time import Link
 from jaxdec.sweeps import execute, search
 from jaxdec.sweeps.tuning import tune
 
-pytestmark = pytest.mark.sampled(8)
+pytestmark = pytest.mark.sampled(12)
 
 # Gradient descent on f_i(x) = x'x/2 - b_i'x: xbar contracts by |1 - lr| a round, so that lr = 1 is the best.
 ROUND = problems.Quadratic(A=np.ones((4, 3)), b=np.arange(12.0).reshape(4, 3))

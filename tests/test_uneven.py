@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jaxdec import algorithms, data, networks, problems, run, sweep
 from jaxdec.problems.pieces import pieces
 
-pytestmark = pytest.mark.sampled(8)
+pytestmark = pytest.mark.sampled(12)
 
 CLOSE = {"rtol": 1e-10, "atol": 1e-12}
 MAKERS = {"logistic": problems.logistic, "least squares": problems.least_squares, "softmax": problems.softmax}

@@ -14,7 +14,7 @@ from jaxdec.loop import Keys, cast
 from jaxdec.networks import operators
 from jaxdec.networks.varying import Varying
 
-pytestmark = pytest.mark.sampled(10)
+pytestmark = pytest.mark.sampled(14)
 
 CLOSE = {"rtol": 0, "atol": 1e-12}
 X = np.random.default_rng(1).standard_normal((N, D))

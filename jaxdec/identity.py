@@ -232,10 +232,7 @@ def _code(obj: Any, within: frozenset[int]) -> dict[str, str]:
 
 def _leads(here: Any, value: Any) -> bool:
     """Whether code is followed from one function or class into another: not into packages that are installed."""
-    if not _own(value):
-        return False
-    file = getattr(sys.modules.get(value.__module__), "__file__", None) or ""
-    return value.__module__ == here.__module__ or "site-packages" not in file
+    return _own(value) and (value.__module__ == here.__module__ or not _installed(value.__module__))
 
 
 def _of_function(function: Any, *, outermost: bool) -> Iterator[tuple[str, Any]]:

@@ -22,7 +22,7 @@ jax.config.update("jax_enable_x64", True)
 install_import_hook("jaxdec", "shapes.checked")
 
 
-EXAMPLES = 8
+EXAMPLES = 8  # of the methods, one in so many is quick
 
 
 @pytest.hookimpl(tryfirst=True)

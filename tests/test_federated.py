@@ -154,17 +154,20 @@ def test_local_sgd_and_those_that_reduce_to_it_stall():
     for method in (A.FedAvgM(**LOCAL, momentum=0.5), A.SlowMo(**LOCAL, outer_momentum=0.5)):
         np.testing.assert_allclose(model(method, ALL, EXACT, rounds=600)[-1], far, rtol=0, atol=1e-10)
     held = model(A.FedProx(**LOCAL, penalty=2.0), ALL, EXACT, rounds=600)[-1]
-    assert np.abs(held - MINIMIZER).max() > 5e-3  # no nearer than local SGD
+    assert np.abs(held - MINIMIZER).max() > 5e-3  # 0.0080, no nearer than local SGD
 
 
 @pytest.mark.slow
-def test_rounds_that_fedpd_skips_draw_clients_to_their_own_minimizers():
-    found = path(A.FedPD(**LOCAL, penalty=0.7, skip=0.2), ALL, EXACT, rounds=600)
-    away = np.abs(found[".x"][300:, 0] - MINIMIZER).max(axis=1)
-    assert 1e-4 < np.median(away) < np.abs(X0.mean(axis=0) - MINIMIZER).max()
-    at = A.fedpd.State(MINIMIZER[None], *(np.tile(MINIMIZER, (N, 1)) for _ in range(3)))._replace(u=-AT_MINIMIZER)
-    kept = at.y + 0.7 * at.u  # what c becomes in a round without communication, which began at the fixed point
-    assert np.abs(full(0, at.y[0]) + at.u[0] + (at.y[0] - kept[0]) / 0.7).max() > 1e-2
+def test_rounds_that_fedpd_skips_keep_it_from_the_minimizer_in_proportion_to_its_penalty():
+    def away(penalty):
+        method = A.FedPD(lr=0.1, local_steps=10, penalty=penalty, skip=0.2)
+        found = path(method, ALL, EXACT, rounds=900)[".x"][300:, 0]
+        return np.median(np.abs(found - MINIMIZER).max(axis=1))
+
+    far = [away(penalty) for penalty in (0.35, 0.7, 1.4)]  # 0.0025, 0.0046, 0.0101
+    assert far[0] > 1e-3
+    assert 1.5 < far[1] / far[0] < 2.5
+    assert 1.5 < far[2] / far[1] < 2.5
 
 
 def test_what_the_server_holds_is_the_mean_of_what_the_clients_hold():
